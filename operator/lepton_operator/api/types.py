@@ -1,0 +1,316 @@
+"""The LeptonModel: fields, defaults, bounds, rules and their descriptions.
+
+The only home of each: the CRD, its reference page and the chart's copy are generated from here.
+Field descriptions are what `kubectl explain` shows. `rule(...)` adds a CEL rule to the schema of
+the class; the API server enforces it, so that no webhook is needed.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from lepton_operator.api.rules import Rule
+
+Quantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+"""Kubernetes quantity: `4`, `500m`, `16Gi`."""
+
+IntOrPercent = Annotated[
+    int | str,
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "pattern": r"^([0-9]+|[0-9]+%)$"}),
+]
+
+Open = Annotated[
+    dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+]
+"""A Kubernetes structure that we pass on; the API server checks it where it is used."""
+
+
+class Part(BaseModel):
+    """A structure of the API: camelCase outside, snake_case inside, immutable."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        frozen=True,
+        extra="ignore",
+    )
+
+
+class Engine(Part):
+    """How a worker runs the model."""
+
+    backend: Literal["auto", "transformers", "echo"] = "auto"
+    """What runs the model. `transformers` uses torch and transformers; `echo` loads nothing and answers
+    every request with what it was sent, for tests of clients and scaling. `auto` is `transformers`."""
+
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Number format of weights and arithmetic. `auto` keeps the checkpoint's on a GPU and takes
+    float32 on a CPU, where shorter formats are slower or emulated."""
+
+    max_batch_size: int = Field(8, ge=1, le=1024)
+    """Most requests that run in one batch."""
+
+    max_queue_depth: int = Field(256, ge=1, le=100_000)
+    """Most requests that wait in one worker; beyond it callers get RESOURCE_EXHAUSTED at once."""
+
+    max_model_length: int | None = Field(None, ge=1)
+    """Longest input in tokens, with the output for generation. Default: what the model was built for."""
+
+
+class Gpu(Part):
+    """GPUs of each worker."""
+
+    count: int = Field(1, ge=1, le=64)
+    """How many GPUs each worker gets."""
+
+    resource: str = Field("nvidia.com/gpu", min_length=1, max_length=317, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
+    """Extended resource under which nodes advertise them."""
+
+
+class Resources(Part):
+    """What each worker asks of its node."""
+
+    gpu: Gpu | None = None
+    """GPUs of each worker. Without it the worker runs on the CPU, with the CPU image."""
+
+    requests: dict[str, Quantity] = {}
+    """Requests, as in a container. Default: 500m of cpu and 1Gi of memory."""
+
+    limits: dict[str, Quantity] = {}
+    """Limits, as in a container. Default: none but the GPUs."""
+
+
+class Placement(Part):
+    """Where workers may run; passed on to the pods as it is."""
+
+    node_selector: dict[str, str] = {}
+    """Labels that a node must have."""
+
+    tolerations: list[Open] = []
+    """Taints that workers tolerate. The taint of `resources.gpu.resource` is tolerated anyway."""
+
+    affinity: Open | None = None
+    """Affinity, as in a pod."""
+
+    runtime_class_name: str | None = None
+    """RuntimeClass of the pods, such as `nvidia`."""
+
+    priority_class_name: str | None = None
+    """PriorityClass of the pods."""
+
+
+class Scaling(Part):
+    """How the number of workers follows the queue."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                Rule(
+                    "self.minReplicas <= self.maxReplicas",
+                    "minReplicas must not be greater than maxReplicas",
+                    field=".minReplicas",
+                ).schema()
+            ]
+        }
+    )
+
+    min_replicas: int = Field(1, ge=1, le=1000)
+    """Fewest workers."""
+
+    max_replicas: int = Field(1, ge=1, le=1000)
+    """Most workers. Equal to minReplicas, the number is fixed."""
+
+    target_queue_depth: int = Field(8, ge=1, le=100_000)
+    """Requests in hand (waiting and running) that one worker shall have on average. Workers are added above
+    it and removed below it. About three quarters of `engine.maxBatchSize` keeps waits short."""
+
+    behavior: Open | None = None
+    """`behavior` of the HorizontalPodAutoscaler (autoscaling/v2). Default: up without delay to whatever the
+    queue asks for; down by at most half a minute, after 5 minutes below the target."""
+
+
+class Rollout(Part):
+    """How workers are replaced when the spec changes, and how they end."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                Rule(
+                    "!(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])",
+                    "maxSurge and maxUnavailable must not both be 0: no worker could ever be replaced",
+                    field=".maxSurge",
+                ).schema()
+            ]
+        }
+    )
+
+    max_surge: IntOrPercent = 1
+    """Workers above the wanted number during a rollout. 0 where no GPU is to spare."""
+
+    max_unavailable: IntOrPercent = 0
+    """Workers below the wanted number during a rollout."""
+
+    drain_seconds: int = Field(60, ge=0, le=570)
+    """How long a worker that is told to stop may finish what it has in hand. Cluster autoscalers cut
+    pods after 10 minutes, hence the bound."""
+
+    progress_deadline_seconds: int = Field(1800, ge=30, le=86_400)
+    """How long a worker may take from its creation until it serves, image and weights included, before
+    the rollout is reported as stuck and the worker is started again."""
+
+
+class Spec(Part):
+    """What to serve and how."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                Rule(
+                    "self.source.matches('^(hf|pvc|file)://.+')",
+                    "must start with hf://, pvc:// or file://",
+                    field=".source",
+                ).schema(),
+                Rule(
+                    "!self.source.startsWith('hf://') || "
+                    "self.source.matches('^hf://[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?(@[A-Za-z0-9_./-]+)?$')",
+                    "a hub source reads hf://<organisation>/<model>, with @<revision> behind it if need be",
+                    field=".source",
+                ).schema(),
+                Rule(
+                    "!self.source.startsWith('pvc://') || "
+                    "self.source.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?$')",
+                    "a volume source reads pvc://<claim>/<path in the volume>",
+                    field=".source",
+                ).schema(),
+                Rule(
+                    "!self.source.startsWith('file://') || self.source.startsWith('file:///')",
+                    "a node path reads file:///<absolute path>",
+                    field=".source",
+                ).schema(),
+                Rule(
+                    "self.source.startsWith('hf://') || !self.source.contains('/../') && !self.source.endsWith('/..')",
+                    "the path must not contain ..",
+                    field=".source",
+                ).schema(),
+            ]
+        }
+    )
+
+    source: str = Field(min_length=1, max_length=2048)
+    """Where the weights are, in the format of transformers' `save_pretrained`:
+    `hf://organisation/model@revision` (Hugging Face hub), `pvc://claim/path` (PersistentVolumeClaim of
+    this namespace, mounted read-only), `file:///path` (folder on the node; only where the operator was
+    installed with `nodePaths.enabled`)."""
+
+    source_secret: str | None = Field(None, max_length=253)
+    """Secret of this namespace whose keys become environment variables of the worker, such as `HF_TOKEN`
+    for models that are not public or `HF_ENDPOINT` for a mirror of the hub."""
+
+    task: Literal["auto", "generate", "classify", "embed"] = "auto"
+    """What the model is asked to do. `auto` reads it from the model's own configuration: text generation
+    (`generate`), sequence classification (`classify`), anything else that encodes text (`embed`)."""
+
+    engine: Engine = Engine()
+    """How a worker runs the model."""
+
+    resources: Resources = Resources()
+    """What each worker asks of its node."""
+
+    placement: Placement = Placement()
+    """Where workers may run."""
+
+    pod_template: Open | None = None
+    """Merged over the pod template that Lepton builds (`metadata` and `spec`): maps are merged, lists of
+    named things by their name, other lists replaced. For what this API has no field for. The
+    worker's container is named `worker`."""
+
+    scaling: Scaling = Scaling()
+    """How the number of workers follows the queue."""
+
+    rollout: Rollout = Rollout()
+    """How workers are replaced and ended."""
+
+
+class EngineStatus(Part):
+    """What the workers said of themselves."""
+
+    backend: str | None = None
+    """Backend in use."""
+
+    device: str | None = None
+    """Device in use, such as `cpu` or `cuda:0`."""
+
+    dtype: str | None = None
+    """Number format in use."""
+
+    architecture: str | None = None
+    """Class of the model in transformers."""
+
+    max_length: int | None = None
+    """Longest input in tokens."""
+
+
+class Status(Part):
+    """What Lepton found."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+
+    phase: Literal["Activating", "Serving", "Failed"] | None = None
+    """In one word: `Activating` until the first worker serves, `Serving` while at least one does, `Failed`
+    when something has to be mended first (see the conditions)."""
+
+    replicas: int | None = None
+    """Workers that exist."""
+
+    ready_replicas: int | None = None
+    """Workers that serve."""
+
+    desired_replicas: int | None = None
+    """Workers that the autoscaler wants."""
+
+    queue_depth: int | None = None
+    """Requests in hand of all workers together, as the autoscaler last saw them."""
+
+    url: str | None = None
+    """gRPC address inside the cluster."""
+
+    task: str | None = None
+    """Task in use."""
+
+    engine: EngineStatus | None = None
+    """What the workers said of themselves."""
+
+    reason: str | None = None
+    """Why the model is not Ready; empty when it is. Shown by `kubectl get`."""
+
+    conditions: Annotated[
+        list[Open],
+        Field(
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["type"],
+            }
+        ),
+    ] = []
+    """Accepted, ModelReady, Available, Progressing, Scaling and Ready. Each carries one reason, which names
+    the culprit, and a message that says what to do."""
+
+
+class Metadata(Part):
+    """The parts of the object's metadata that we read."""
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+
+
+class LeptonModel(Part):
+    """A transformer model, served over gRPC by workers whose number follows the queue."""
+
+    metadata: Metadata
+    spec: Spec
+    status: Status = Status()
