@@ -1,0 +1,31 @@
+"""Fixtures of the end-to-end tests: our images, our chart, models on a volume, real pods."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lepton_testing import deployment, models
+from lepton_testing.installation import MODELS_CLAIM, Installation
+from localcluster.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the encoder and the random-weight samples."""
+    return models.prepare(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def lepton(full_cluster: Cluster) -> Iterator[Installation]:
+    """Lepton, installed by its chart with images built from this tree."""
+    installation = Installation(full_cluster)
+    deployment.install(installation)
+    yield installation
+    deployment.uninstall(installation)
+
+
+@pytest.fixture
+def space(lepton: Installation, namespace: str, model_folder: Path) -> str:
+    """A fresh namespace in which `pvc://models/<folder>` serves the models."""
+    lepton.cluster.model_volume(MODELS_CLAIM, model_folder, namespace)
+    return namespace
