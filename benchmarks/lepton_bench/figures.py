@@ -1,4 +1,4 @@
-"""A figure, a suite of them, and the machine they were taken on; written as one JSON file a suite."""
+"""A figure, a suite of figures and the machine they were taken on; one JSON file a suite."""
 
 import json
 import os

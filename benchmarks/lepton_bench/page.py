@@ -18,8 +18,8 @@ AIMS = {
 
 HEAD = """# Benchmarks
 
-Written by `make bench` from `benchmarks/results/*.json`; do not edit. The machines are small and shared: ratios within
-one run count, absolute figures illustrate.
+Written by `make bench` from `benchmarks/results/*.json`; do not edit. The machines are small and
+shared: ratios within one run count, absolute figures illustrate.
 """
 
 
@@ -30,14 +30,15 @@ def render(suites: list[dict[str, Any]]) -> str:
 
 def _suite(suite: dict[str, Any]) -> str:
     machine, versions = suite["machine"], suite["versions"]
+    parts = ", ".join(f"{name} {version}" for name, version in versions.items())
     rows = [_row(figure) for figure in suite["figures"]]
     return "\n".join(
         [
             f"## {suite['suite']}",
             "",
-            f"`{suite['command']}`, {suite['when'][:10]}, on {machine['cores']} cores of {machine['cpu']}, "
-            f"{machine['memory_gib']} GiB, Linux {machine['kernel']}, load before the run {machine['load_before']}. "
-            f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}.",
+            f"`{suite['command']}`, {suite['when'][:10]}, on {machine['cores']} cores of "
+            f"{machine['cpu']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
+            f"load before the run {machine['load_before']}. Versions: {parts}.",
             "",
             "| figure | value | aim | sample | against | remark |",
             "|---|---|---|---|---|---|",

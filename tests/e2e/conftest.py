@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from lepton_testing import deployment, models
 from lepton_testing.installation import MODELS_CLAIM, Installation
 from localcluster.cluster import Cluster

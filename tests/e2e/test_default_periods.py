@@ -1,8 +1,9 @@
-"""Scaling once with the controller manager as every cluster runs it: 15 s sync, 5 min stabilisation."""
+"""Scaling once with the controller manager's own periods: 15 s sync, 5 min stabilisation."""
 
 import time
 
 import pytest
+
 from lepton_testing.installation import Installation, a_model
 from lepton_testing.load import Load
 
@@ -30,7 +31,9 @@ def test_workers_grow_and_shrink_with_default_periods(lepton: Installation, spac
             lepton.await_replicas("usual", space, 3, timeout=240)
         ended = time.monotonic()
         lepton.await_replicas("usual", space, 1, timeout=600)
-        assert time.monotonic() - ended > 120  # the window held: nothing shrank on the first quiet sync
+        assert (
+            time.monotonic() - ended > 120
+        )  # the window held: nothing shrank on the first quiet sync
         assert load.failures == []
     finally:
         cluster.restart("kube-controller-manager", FAST)

@@ -1,4 +1,4 @@
-"""Each way a model can fail, with a real kubelet: the condition names the culprit, and mending the cause is enough."""
+"""Each way a model can fail on a real node: the culprit is named, and mending it is enough."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lepton_testing.installation import MODELS_CLAIM, Installation, a_model
 
 pytestmark = pytest.mark.e2e

