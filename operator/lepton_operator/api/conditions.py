@@ -1,11 +1,13 @@
 """Condition types and reasons of a LeptonModel, and how a condition follows another one.
 
 A reason is the word a user sees in `kubectl describe`: it names the culprit. The table in
-docs/failures.md is generated from `REASONS`.
+docs/failures.md is generated from `REASONS` in reasons.py, which says what each of them means.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Type(StrEnum):
@@ -42,6 +44,7 @@ class Reason(StrEnum):
     WORKERS_READY = "WorkersReady"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL = "ImagePull"
+    CONTAINER_CONFIG = "ContainerConfig"
     POD_REJECTED = "PodRejected"
     NOT_STARTED = "NotStarted"
     STOPPED = "Stopped"
@@ -54,6 +57,7 @@ class Reason(StrEnum):
     NOT_YET_SCALED = "NotYetScaled"
     METRICS_API_UNAVAILABLE = "MetricsAPIUnavailable"
     METRIC_UNAVAILABLE = "MetricUnavailable"
+    CANNOT_SCALE = "CannotScale"
     FOREIGN_AUTOSCALER = "ForeignAutoscaler"
     # Ready takes the reason of the condition that is to blame, or:
     SERVING = "Serving"
@@ -69,17 +73,20 @@ class Condition:
     message: str
 
 
+STATUS = {True: "True", False: "False", None: "Unknown"}
+
+
 def merged(
-    before: list[dict[str, object]], now: list[Condition], generation: int, time: str
-) -> list[dict[str, object]]:
+    before: Sequence[Mapping[str, Any]], now: Sequence[Condition], generation: int, time: str
+) -> list[dict[str, Any]]:
     """Conditions as they go into the status.
 
     `lastTransitionTime` moves only when a condition's status changes. `time` is RFC 3339 in UTC.
     """
     old = {entry.get("type"): entry for entry in before}
-    result: list[dict[str, object]] = []
+    result: list[dict[str, Any]] = []
     for condition in now:
-        status = {True: "True", False: "False", None: "Unknown"}[condition.status]
+        status = STATUS[condition.status]
         last = old.get(condition.type.value, {})
         since = last.get("lastTransitionTime", time) if last.get("status") == status else time
         result.append(

@@ -1,4 +1,4 @@
-"""Names that several parts have to agree on: group, labels, children, ports, environment, metrics."""
+"""Names that several parts agree on: group, labels, children, ports, environment, metrics."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ FIELD_MANAGER = "lepton"
 """Owner of every field we apply on children, so that fields we stop applying go away."""
 
 REPLICAS_MANAGER = "lepton-replicas"
-"""Owner of `replicas` while we set it through the scale subresource; the HPA takes over from there."""
+"""Owner of `replicas` when we set it through the scale subresource; then the HPA takes over."""
 
 # Labels of children, and of the EndpointSlices that inherit them from their Service.
 LABEL_MODEL = f"{GROUP}/model"
@@ -24,7 +24,10 @@ LABEL_COMPONENT = "app.kubernetes.io/component"
 COMPONENT_WORKER = "worker"
 
 ANNOTATION_APPLIED = f"{GROUP}/applied"
-"""Digest of the manifest as we last applied it: a field we no longer ask for is seen by its change."""
+"""Digest of the manifest as last applied: its change shows that we no longer ask for some field."""
+
+ANNOTATION_TEMPLATE = f"{GROUP}/template"
+"""Digest of the pod template, on pods: tells workers of the current spec from older ones."""
 
 # Worker container.
 CONTAINER = "worker"
@@ -84,7 +87,7 @@ class Children:
 
     @property
     def headless_service(self) -> str:
-        """Addresses of the single workers, for clients that balance by themselves and for metrics."""
+        """Addresses of the single workers: for clients that balance by themselves, for metrics."""
         return f"{self.model}-workers"
 
     @property

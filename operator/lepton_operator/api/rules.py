@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pydantic import ConfigDict, JsonValue
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -15,3 +17,9 @@ class Rule:
         """Entry of `x-kubernetes-validations`."""
         entry = {"rule": self.cel, "message": self.message}
         return {**entry, "fieldPath": self.field} if self.field else entry
+
+
+def validated(*rules: Rule) -> ConfigDict:
+    """Configuration of a type whose schema carries these rules."""
+    entries: list[JsonValue] = [dict(rule.schema()) for rule in rules]
+    return ConfigDict(json_schema_extra={"x-kubernetes-validations": entries})

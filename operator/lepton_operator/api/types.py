@@ -1,8 +1,9 @@
 """The LeptonModel: fields, defaults, bounds, rules and their descriptions.
 
-The only home of each: the CRD, its reference page and the chart's copy are generated from here.
-Field descriptions are what `kubectl explain` shows. `rule(...)` adds a CEL rule to the schema of
-the class; the API server enforces it, so that no webhook is needed.
+The only home of each: the CRD and its reference page are generated from here, and field
+descriptions are what `kubectl explain` shows. Rules are CEL that the API server enforces itself, so
+that no webhook is needed; every string and list that a rule reads is bounded, because the API
+server refuses rules whose cost it cannot bound.
 """
 
 from typing import Annotated, Any, Literal
@@ -10,9 +11,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from lepton_operator.api.rules import Rule
+from lepton_operator.api.names import LIMIT_NAME
+from lepton_operator.api.rules import Rule, validated
 
-Quantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+_QUANTITY = (
+    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+    r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
+)
+
+Quantity = Annotated[
+    int | str,
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "pattern": _QUANTITY}),
+]
 """Kubernetes quantity: `4`, `500m`, `16Gi`."""
 
 IntOrPercent = Annotated[
@@ -25,13 +35,16 @@ Open = Annotated[
 ]
 """A Kubernetes structure that we pass on; the API server checks it where it is used."""
 
+Quantities = Annotated[dict[str, Quantity], Field(max_length=32)]
+
 
 class Part(BaseModel):
     """A structure of the API: camelCase outside, snake_case inside, immutable."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        populate_by_name=True,
+        validate_by_name=True,
+        validate_by_alias=True,
         use_attribute_docstrings=True,
         frozen=True,
         extra="ignore",
@@ -42,30 +55,37 @@ class Engine(Part):
     """How a worker runs the model."""
 
     backend: Literal["auto", "transformers", "echo"] = "auto"
-    """What runs the model. `transformers` uses torch and transformers; `echo` loads nothing and answers
-    every request with what it was sent, for tests of clients and scaling. `auto` is `transformers`."""
+    """What runs the model. `transformers` uses torch and transformers; `echo` loads nothing and
+    answers every request with what it was sent, for tests of clients and scaling. `auto` is
+    `transformers`."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number format of weights and arithmetic. `auto` keeps the checkpoint's on a GPU and takes
     float32 on a CPU, where shorter formats are slower or emulated."""
 
-    max_batch_size: int = Field(8, ge=1, le=1024)
+    max_batch_size: int = Field(default=8, ge=1, le=1024)
     """Most requests that run in one batch."""
 
-    max_queue_depth: int = Field(256, ge=1, le=100_000)
+    max_queue_depth: int = Field(default=256, ge=1, le=100_000)
     """Most requests that wait in one worker; beyond it callers get RESOURCE_EXHAUSTED at once."""
 
-    max_model_length: int | None = Field(None, ge=1)
-    """Longest input in tokens, with the output for generation. Default: what the model was built for."""
+    max_model_length: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    """Longest input in tokens, with the output for generation. Default: what the model was built
+    for."""
 
 
 class Gpu(Part):
     """GPUs of each worker."""
 
-    count: int = Field(1, ge=1, le=64)
+    count: int = Field(default=1, ge=1, le=64)
     """How many GPUs each worker gets."""
 
-    resource: str = Field("nvidia.com/gpu", min_length=1, max_length=317, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
+    resource: str = Field(
+        default="nvidia.com/gpu",
+        min_length=1,
+        max_length=317,
+        pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$",
+    )
     """Extended resource under which nodes advertise them."""
 
 
@@ -75,142 +95,136 @@ class Resources(Part):
     gpu: Gpu | None = None
     """GPUs of each worker. Without it the worker runs on the CPU, with the CPU image."""
 
-    requests: dict[str, Quantity] = {}
-    """Requests, as in a container. Default: 500m of cpu and 1Gi of memory."""
+    requests: Quantities = {}
+    """Requests, as in a container. Default: 500m of cpu, 1Gi of memory and 1Gi of
+    ephemeral-storage; what is given here replaces them one by one."""
 
-    limits: dict[str, Quantity] = {}
+    limits: Quantities = {}
     """Limits, as in a container. Default: none but the GPUs."""
 
 
 class Placement(Part):
     """Where workers may run; passed on to the pods as it is."""
 
-    node_selector: dict[str, str] = {}
+    node_selector: Annotated[dict[str, str], Field(max_length=64)] = {}
     """Labels that a node must have."""
 
-    tolerations: list[Open] = []
+    tolerations: Annotated[list[Open], Field(max_length=64)] = []
     """Taints that workers tolerate. The taint of `resources.gpu.resource` is tolerated anyway."""
 
     affinity: Open | None = None
     """Affinity, as in a pod."""
 
-    runtime_class_name: str | None = None
+    runtime_class_name: str | None = Field(default=None, max_length=253)
     """RuntimeClass of the pods, such as `nvidia`."""
 
-    priority_class_name: str | None = None
+    priority_class_name: str | None = Field(default=None, max_length=253)
     """PriorityClass of the pods."""
 
 
 class Scaling(Part):
     """How the number of workers follows the queue."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                Rule(
-                    "self.minReplicas <= self.maxReplicas",
-                    "minReplicas must not be greater than maxReplicas",
-                    field=".minReplicas",
-                ).schema()
-            ]
-        }
+    model_config = validated(
+        Rule(
+            "self.minReplicas <= self.maxReplicas",
+            "minReplicas must not be greater than maxReplicas",
+            field=".minReplicas",
+        )
     )
 
-    min_replicas: int = Field(1, ge=1, le=1000)
+    min_replicas: int = Field(default=1, ge=1, le=1000)
     """Fewest workers."""
 
-    max_replicas: int = Field(1, ge=1, le=1000)
+    max_replicas: int = Field(default=1, ge=1, le=1000)
     """Most workers. Equal to minReplicas, the number is fixed."""
 
-    target_queue_depth: int = Field(8, ge=1, le=100_000)
-    """Requests in hand (waiting and running) that one worker shall have on average. Workers are added above
-    it and removed below it. About three quarters of `engine.maxBatchSize` keeps waits short."""
+    target_queue_depth: int = Field(default=8, ge=1, le=100_000)
+    """Requests in hand (waiting and running) that one worker shall have on average. Workers are
+    added above it and removed below it. About three quarters of `engine.maxBatchSize` keeps waits
+    short."""
 
     behavior: Open | None = None
-    """`behavior` of the HorizontalPodAutoscaler (autoscaling/v2). Default: up without delay to whatever the
-    queue asks for; down by at most half a minute, after 5 minutes below the target."""
+    """`behavior` of the HorizontalPodAutoscaler (autoscaling/v2), instead of the default: up
+    without delay to whatever the queue asks for; down by at most half of the workers a minute,
+    once the cluster's stabilisation window (5 minutes unless configured) has passed."""
 
 
 class Rollout(Part):
     """How workers are replaced when the spec changes, and how they end."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                Rule(
-                    "!(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])",
-                    "maxSurge and maxUnavailable must not both be 0: no worker could ever be replaced",
-                    field=".maxSurge",
-                ).schema()
-            ]
-        }
+    model_config = validated(
+        Rule(
+            "!(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])",
+            "maxSurge and maxUnavailable must not both be 0: no worker could ever be replaced",
+            field=".maxSurge",
+        )
     )
 
     max_surge: IntOrPercent = 1
-    """Workers above the wanted number during a rollout. 0 where no GPU is to spare."""
+    """Workers above the wanted number during a rollout. 0 where no GPU is to spare; set
+    maxUnavailable to 1 then."""
 
     max_unavailable: IntOrPercent = 0
     """Workers below the wanted number during a rollout."""
 
-    drain_seconds: int = Field(60, ge=0, le=570)
-    """How long a worker that is told to stop may finish what it has in hand. Cluster autoscalers cut
-    pods after 10 minutes, hence the bound."""
+    drain_seconds: int = Field(default=60, ge=0, le=570)
+    """How long a worker that is told to stop may finish what it has in hand. Cluster autoscalers
+    cut pods after 10 minutes, hence the bound."""
 
-    progress_deadline_seconds: int = Field(1800, ge=30, le=86_400)
-    """How long a worker may take from its creation until it serves, image and weights included, before
-    the rollout is reported as stuck and the worker is started again."""
+    progress_deadline_seconds: int = Field(default=1800, ge=30, le=86_400)
+    """How long a worker may take from its creation until it serves, image and weights included,
+    before the rollout is reported as stuck and the worker is started again."""
 
 
 class Spec(Part):
     """What to serve and how."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                Rule(
-                    "self.source.matches('^(hf|pvc|file)://.+')",
-                    "must start with hf://, pvc:// or file://",
-                    field=".source",
-                ).schema(),
-                Rule(
-                    "!self.source.startsWith('hf://') || "
-                    "self.source.matches('^hf://[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?(@[A-Za-z0-9_./-]+)?$')",
-                    "a hub source reads hf://<organisation>/<model>, with @<revision> behind it if need be",
-                    field=".source",
-                ).schema(),
-                Rule(
-                    "!self.source.startsWith('pvc://') || "
-                    "self.source.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?$')",
-                    "a volume source reads pvc://<claim>/<path in the volume>",
-                    field=".source",
-                ).schema(),
-                Rule(
-                    "!self.source.startsWith('file://') || self.source.startsWith('file:///')",
-                    "a node path reads file:///<absolute path>",
-                    field=".source",
-                ).schema(),
-                Rule(
-                    "self.source.startsWith('hf://') || !self.source.contains('/../') && !self.source.endsWith('/..')",
-                    "the path must not contain ..",
-                    field=".source",
-                ).schema(),
-            ]
-        }
+    model_config = validated(
+        Rule(
+            "self.source.matches('^(hf|pvc|file)://.+')",
+            "must start with hf://, pvc:// or file://",
+            field=".source",
+        ),
+        Rule(
+            "!self.source.startsWith('hf://') || self.source.matches("
+            "'^hf://[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?(@[A-Za-z0-9_./-]+)?$')",
+            "a hub source reads hf://<organisation>/<model>, with @<revision> behind it if need be",
+            field=".source",
+        ),
+        Rule(
+            "!self.source.startsWith('pvc://') || self.source.matches("
+            "'^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?$')",
+            "a volume source reads pvc://<claim>/<path in the volume>",
+            field=".source",
+        ),
+        Rule(
+            "!self.source.startsWith('file://') || self.source.startsWith('file:///')",
+            "a node path reads file:///<absolute path>",
+            field=".source",
+        ),
+        Rule(
+            "self.source.startsWith('hf://') || "
+            "!self.source.contains('/../') && !self.source.endsWith('/..')",
+            "the path must not contain ..",
+            field=".source",
+        ),
     )
 
     source: str = Field(min_length=1, max_length=2048)
     """Where the weights are, in the format of transformers' `save_pretrained`:
-    `hf://organisation/model@revision` (Hugging Face hub), `pvc://claim/path` (PersistentVolumeClaim of
-    this namespace, mounted read-only), `file:///path` (folder on the node; only where the operator was
-    installed with `nodePaths.enabled`)."""
+    `hf://organisation/model@revision` (Hugging Face hub), `pvc://claim/path`
+    (PersistentVolumeClaim of this namespace, mounted read-only), `file:///path` (folder on the
+    node; only where the operator was installed with `nodePaths.enabled`)."""
 
-    source_secret: str | None = Field(None, max_length=253)
-    """Secret of this namespace whose keys become environment variables of the worker, such as `HF_TOKEN`
-    for models that are not public or `HF_ENDPOINT` for a mirror of the hub."""
+    source_secret: str | None = Field(default=None, min_length=1, max_length=253)
+    """Secret of this namespace whose keys become environment variables of the worker, such as
+    `HF_TOKEN` for models that are not public or `HF_ENDPOINT` for a mirror of the hub."""
 
     task: Literal["auto", "generate", "classify", "embed"] = "auto"
-    """What the model is asked to do. `auto` reads it from the model's own configuration: text generation
-    (`generate`), sequence classification (`classify`), anything else that encodes text (`embed`)."""
+    """What the model is asked to do. `auto` reads it from the model's own configuration: text
+    generation (`generate`), sequence classification (`classify`), anything else that encodes text
+    (`embed`)."""
 
     engine: Engine = Engine()
     """How a worker runs the model."""
@@ -222,9 +236,9 @@ class Spec(Part):
     """Where workers may run."""
 
     pod_template: Open | None = None
-    """Merged over the pod template that Lepton builds (`metadata` and `spec`): maps are merged, lists of
-    named things by their name, other lists replaced. For what this API has no field for. The
-    worker's container is named `worker`."""
+    """Merged over the pod template that Lepton builds (`metadata` and `spec`): maps are merged,
+    lists of named things by their name, tolerations and imagePullSecrets are added, other lists
+    replaced. For what this API has no field for. The worker's container is named `worker`."""
 
     scaling: Scaling = Scaling()
     """How the number of workers follows the queue."""
@@ -252,6 +266,28 @@ class EngineStatus(Part):
     """Longest input in tokens."""
 
 
+class StatusCondition(Part):
+    """One statement about the model."""
+
+    type: str = Field(max_length=64)
+    """What is stated: Accepted, ModelReady, Available, Progressing, Scaling or Ready."""
+
+    status: Literal["True", "False", "Unknown"]
+    """Whether it is so."""
+
+    reason: str = Field(max_length=64)
+    """The culprit, or why it is so, in one word; docs/failures.md lists all of them."""
+
+    message: str = Field(max_length=32768)
+    """The same in a sentence, with what to do about it."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this speaks of."""
+
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    """When the status changed last."""
+
+
 class Status(Part):
     """What Lepton found."""
 
@@ -259,8 +295,8 @@ class Status(Part):
     """Generation of the spec that this status speaks of."""
 
     phase: Literal["Activating", "Serving", "Failed"] | None = None
-    """In one word: `Activating` until the first worker serves, `Serving` while at least one does, `Failed`
-    when something has to be mended first (see the conditions)."""
+    """In one word: `Activating` until the first worker serves, `Serving` while at least one does,
+    `Failed` when none does and something has to be mended first (see the conditions)."""
 
     replicas: int | None = None
     """Workers that exist."""
@@ -284,10 +320,10 @@ class Status(Part):
     """What the workers said of themselves."""
 
     reason: str | None = None
-    """Why the model is not Ready; empty when it is. Shown by `kubectl get`."""
+    """What is wrong, in one word; empty when nothing is. Shown by `kubectl get`."""
 
     conditions: Annotated[
-        list[Open],
+        list[StatusCondition],
         Field(
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
@@ -295,8 +331,8 @@ class Status(Part):
             }
         ),
     ] = []
-    """Accepted, ModelReady, Available, Progressing, Scaling and Ready. Each carries one reason, which names
-    the culprit, and a message that says what to do."""
+    """Accepted, ModelReady, Available, Progressing, Scaling and Ready. Each carries one reason,
+    which names the culprit, and a message that says what to do."""
 
 
 class Metadata(Part):
@@ -311,6 +347,24 @@ class Metadata(Part):
 class LeptonModel(Part):
     """A transformer model, served over gRPC by workers whose number follows the queue."""
 
+    model_config = validated(
+        Rule(
+            f"self.metadata.name.size() <= {LIMIT_NAME}",
+            f"the name must not be longer than {LIMIT_NAME} characters: "
+            "names of Services and labels derive from it",
+            field=".metadata.name",
+        ),
+        Rule(
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "the name must start with a letter and consist of lower-case letters, digits and -: "
+            "it names Services",
+            field=".metadata.name",
+        ),
+    )
+
     metadata: Metadata
     spec: Spec
+    """What to serve and how."""
+
     status: Status = Status()
+    """What Lepton found."""
