@@ -1,0 +1,35 @@
+"""`python -m lepton_bench [SUITE ...]`: run suites, write their files and the page."""
+
+import argparse
+import asyncio
+import sys
+from datetime import UTC, datetime
+
+from lepton_bench import figures, page, road
+from lepton_bench.operator_process import file_limit
+
+SUITES = {"road": road.measure}
+
+
+def main() -> int:
+    """Run the suites named on the command line, all by default."""
+    parser = argparse.ArgumentParser(prog="python -m lepton_bench", description=__doc__)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}")
+    arguments = parser.parse_args()
+    unknown = set(arguments.suites) - set(SUITES)
+    if unknown:
+        parser.error(f"unknown suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    file_limit()
+    for name in arguments.suites or SUITES:
+        about = figures.machine()
+        taken = asyncio.run(SUITES[name]())
+        parts = figures.versions("v1.35.4")
+        path = figures.write(name, taken, now=datetime.now(UTC), about=about, parts=parts)
+        for figure in taken:
+            print(f"{figure.name:48} {figure.value} {figure.unit}")
+        print(f"written: {path} and {page.write()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""When objects appeared and changed, as a watch of the API server saw it."""
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from localcluster.cluster import Cluster
+
+Manifest = dict[str, Any]
+
+GROUPS = {
+    "leptonmodels": "/apis/lepton.ai/v1alpha1",
+    "deployments": "/apis/apps/v1",
+    "services": "/api/v1",
+    "serviceaccounts": "/api/v1",
+    "pods": "/api/v1",
+    "horizontalpodautoscalers": "/apis/autoscaling/v2",
+    "poddisruptionbudgets": "/apis/policy/v1",
+}
+"""Resources that belong to a model, by plural, and the prefix of their path."""
+
+
+@dataclass
+class Sightings:
+    """First time (monotonic seconds) at which something was seen, by whatever key the caller chose."""
+
+    first: dict[object, float] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def note(self, key: object) -> None:
+        """Remember that `key` was seen now, unless it was seen before."""
+        self.first.setdefault(key, time.monotonic())
+        self._news.set()
+
+    async def until(self, done: Callable[[dict[object, float]], bool], timeout: float) -> None:
+        """Wait until `done` holds for what was seen so far."""
+        async with asyncio.timeout(timeout):
+            while not done(self.first):
+                self._news.clear()
+                await self._news.wait()
+
+
+class Api:
+    """The API server with the rights of an administrator."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        context = ssl.create_default_context(cafile=str(cluster.pki.cluster_ca.cert))
+        context.load_cert_chain(cluster.pki.admin.cert, cluster.pki.admin.key)
+        self._session = aiohttp.ClientSession(
+            cluster.server,
+            connector=aiohttp.TCPConnector(ssl=context, limit=0),
+            read_bufsize=2**22,  # an object with its managed fields is one line
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def create(self, plural: str, namespace: str, manifest: Manifest) -> float:
+        """Create an object; returns the time at which the API server had taken it."""
+        path = f"{GROUPS[plural]}/namespaces/{namespace}/{plural}"
+        async with self._session.post(path, json=manifest) as answer:
+            if answer.status >= 300:
+                raise RuntimeError(f"create {plural}: {answer.status} {await answer.text()}")
+            return time.monotonic()
+
+    async def items(self, plural: str, namespace: str) -> list[Manifest]:
+        """All objects of a kind in a namespace."""
+        path = f"{GROUPS[plural]}/namespaces/{namespace}/{plural}"
+        async with self._session.get(path) as answer:
+            found: list[Manifest] = (await answer.json())["items"]
+            return found
+
+    async def delete_all(self, plural: str, namespace: str) -> None:
+        """Delete all objects of a kind in a namespace."""
+        path = f"{GROUPS[plural]}/namespaces/{namespace}/{plural}"
+        async with self._session.delete(path) as answer:
+            await answer.read()
+
+    async def watch(self, plural: str, namespace: str, seen: Callable[[Manifest], None]) -> None:
+        """Call `seen` with each object as it is and as it changes, until cancelled."""
+        path = f"{GROUPS[plural]}/namespaces/{namespace}/{plural}"
+        forever = aiohttp.ClientTimeout(total=None)
+        async with self._session.get(path, params={"watch": "1"}, timeout=forever) as answer:
+            while line := await answer.content.readline():
+                event = json.loads(line)
+                if event["type"] in ("ADDED", "MODIFIED"):
+                    seen(event["object"])
+
+    @asynccontextmanager
+    async def watching(
+        self, plurals: tuple[str, ...], namespace: str, seen: Callable[[str, Manifest], None]
+    ) -> AsyncIterator[None]:
+        """Watch several kinds while the block runs; `seen` gets the plural and the object."""
+        tasks = [
+            asyncio.create_task(
+                self.watch(plural, namespace, lambda found, plural=plural: seen(plural, found))
+            )
+            for plural in plurals
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
