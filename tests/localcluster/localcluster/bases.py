@@ -103,7 +103,7 @@ def _slim(root: Path) -> None:
     (root / "etc/dpkg/dpkg.cfg.d/localcluster").write_text(DPKG_EXCLUDES)
     for folder in (*DEAD_WEIGHT, "var/cache/apt/archives", "var/lib/apt/lists"):
         for path in (root / folder).glob("*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
 
 
 def _mirror() -> str:
