@@ -14,14 +14,8 @@ from pydantic.alias_generators import to_camel
 from lepton_operator.api.names import LIMIT_NAME
 from lepton_operator.api.rules import Rule, validated
 
-_QUANTITY = (
-    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
-    r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
-)
-
 Quantity = Annotated[
-    int | str,
-    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "pattern": _QUANTITY}),
+    int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 64})
 ]
 """Kubernetes quantity: `4`, `500m`, `16Gi`."""
 
@@ -89,8 +83,18 @@ class Gpu(Part):
     """Extended resource under which nodes advertise them."""
 
 
+def _quantities(field: str) -> Rule:
+    return Rule(
+        f"!has(self.{field}) || self.{field}.all(k, isQuantity(string(self.{field}[k])))",
+        "must be quantities such as 4, 500m or 16Gi",
+        field=f".{field}",
+    )
+
+
 class Resources(Part):
     """What each worker asks of its node."""
+
+    model_config = validated(*(_quantities(field) for field in ("requests", "limits")))
 
     gpu: Gpu | None = None
     """GPUs of each worker. Without it the worker runs on the CPU, with the CPU image."""
