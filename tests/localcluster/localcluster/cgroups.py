@@ -11,7 +11,10 @@ NEEDED = ("cpu", "cpuset", "memory", "pids")
 
 
 def hierarchies(mountinfo: str) -> tuple[list[Path], bool]:
-    """Return where control groups are mounted, and whether that is version 1."""
+    """Return where control groups are mounted, and whether version 1 has the controllers.
+
+    A machine with both has the second one bare, but runc makes its groups there all the same.
+    """
     first, second = [], []
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
@@ -19,7 +22,7 @@ def hierarchies(mountinfo: str) -> tuple[list[Path], bool]:
         target = {"cgroup": first, "cgroup2": second}.get(kind)
         if target is not None:
             target.append(Path(left.split()[4]))
-    return (list(dict.fromkeys(first)), True) if first else (second[-1:], False)
+    return list(dict.fromkeys(first + second[-1:])), bool(first)
 
 
 def missing_controllers(mountinfo: str, roots_controllers: str) -> list[str]:

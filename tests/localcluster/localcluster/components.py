@@ -95,6 +95,7 @@ def controller_manager(plan: Plan, run: Run, pki: Pki) -> Flags:
         "bind-address": "127.0.0.1",
         "secure-port": str(plan.ports.controller_manager),
         "leader-elect": "false",
+        "flex-volume-plugin-dir": str(run.root / "plugins-exec"),
         "use-service-account-credentials": "true",
         "root-ca-file": str(pki.cluster_ca.cert),
         "service-account-private-key-file": str(pki.service_accounts.key),

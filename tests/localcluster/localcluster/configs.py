@@ -64,6 +64,7 @@ def kubelet(plan: Plan, run: Run, pki: Pki, *, cgroup_v1: bool) -> str:
             "clusterDomain": "cluster.local",
             "resolvConf": "/etc/resolv.conf",
             "podLogsDir": str(run.pod_logs),
+            "volumePluginDir": str(run.kubelet / "plugins-exec"),
             # Without CAP_SYS_RESOURCE a score cannot be lowered, only kept.
             "oomScoreAdj": 0,
             "makeIPTablesUtilChains": True,
@@ -161,6 +162,8 @@ oom_score = 0
 
 [{cri}.containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
+  [{cri}.containerd.runtimes.runc.options]
+    Root = "{run.containerd / "runc"}"
 
 [{cri}.cni]
   bin_dir = "{CNI_PLUGINS}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from localcluster import firewall
 from localcluster.commands import run
-from localcluster.configs import BRIDGE, NETWORK
+from localcluster.configs import BRIDGE
 
 SYSCTL = Path("/proc/sys")
 # Written by kubelet, kube-proxy and CNI, or by us.
@@ -36,10 +36,6 @@ FIXED_FOLDERS = (
     CNI_RESULTS.parent,
     SHIM_SOCKETS,
     SHIM_SOCKETS.parent,
-    Path("/usr/libexec/kubernetes/kubelet-plugins/volume/exec"),
-    Path("/usr/libexec/kubernetes/kubelet-plugins/volume"),
-    Path("/usr/libexec/kubernetes/kubelet-plugins"),
-    Path("/usr/libexec/kubernetes"),
 )
 
 
@@ -110,7 +106,10 @@ def strays(containerd_state: Path, pod_logs: Path) -> list[Path]:
         for path in _listed(CONTAINER_LOGS)
         if path.is_symlink() and os.readlink(path).startswith(f"{pod_logs}/")
     ]
-    found += [path for path in _listed(CNI_RESULTS) if path.name.startswith(f"{NETWORK}-")]
+    # Each names the network namespace it was made for, which lies in the state folder.
+    found += [
+        path for path in _listed(CNI_RESULTS) if f"{containerd_state}/" in path.read_text()
+    ]
     sockets = (path.read_text() for path in containerd_state.glob("*/*/*/address"))
     found += [path for text in sockets if (path := Path(text.removeprefix("unix://"))).exists()]
     return found

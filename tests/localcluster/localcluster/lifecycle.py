@@ -72,6 +72,12 @@ def all_names(cache: Cache) -> list[str]:
     return sorted(path.name for path in cache.runs.glob("*") if path.is_dir())
 
 
+def node_clusters(cache: Cache) -> list[str]:
+    """Return the clusters that have, or are about to have, the node of this machine."""
+    plans = [plan.load(cache.run(name).plan) for name in all_names(cache)]
+    return [decided.name for decided in plans if decided and decided.options.node]
+
+
 def sweep(cache: Cache, progress: Progress) -> None:
     """Take down clusters whose owner has died without doing so."""
     for name in all_names(cache):
@@ -96,7 +102,7 @@ def _tools(options: plan.Options, cache: Cache, progress: Progress) -> dict[str,
     )
     # Another cluster's own chains are named by the clearer refusal in _decide.
     machine = preflight.look(cache, node=options.node)
-    if _node_clusters(cache):
+    if node_clusters(cache):
         machine = replace(machine, foreign_chains=())
     socket = cache.run("x" * 12).containerd_socket
     found = preflight.problems(
@@ -111,7 +117,7 @@ def _decide(
     name: str, options: plan.Options, cache: Cache, owner: processes.Process | None
 ) -> plan.Plan:
     with locked(cache.locks / "decide"):
-        others = _node_clusters(cache)
+        others = node_clusters(cache)
         if options.node and others:
             raise Refused([
                 f"cluster {others[0]} already has the node of this machine: "
@@ -128,11 +134,6 @@ def _decide(
         # Written before anything starts: whatever happens from here on, it can be taken down.
         plan.save(decided, cache.run(name).plan)
     return decided
-
-
-def _node_clusters(cache: Cache) -> list[str]:
-    plans = [plan.load(cache.run(name).plan) for name in all_names(cache)]
-    return [decided.name for decided in plans if decided and decided.options.node]
 
 
 def _start(decided: plan.Plan, run: Run, cache: Cache, tools: dict[str, Path]) -> None:

@@ -46,7 +46,7 @@ def leftovers(cache: Cache) -> list[str]:
     found += [f"mount {point}" for point in mounts.current([cache.runs, cache.containerd])]
     roots, _ = cgroups.hierarchies(MOUNTINFO.read_text())
     found += [f"control group {path}" for root in roots for path in _our_groups(root)]
-    found += [f"file {path}" for path in host.strays(cache.runs / "none", cache.runs)]
+    found += [f"file {path}" for path in host.strays(cache.runs, cache.runs)]
     return found
 
 
