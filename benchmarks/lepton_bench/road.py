@@ -89,7 +89,7 @@ async def _children(api: Api, numbers: range) -> list[Figure]:
         created = await asyncio.gather(
             *(api.create("leptonmodels", NAMESPACE, model) for model in models)
         )
-        await seen.until(lambda first: len(first) == PER_MODEL * len(names), timeout=300)
+        await seen.until(lambda first: len(first) == PER_MODEL * len(names), seconds=300)
     last: dict[str, float] = {}
     for key, when in seen.first.items():
         owner = key[0] if isinstance(key, tuple) else ""

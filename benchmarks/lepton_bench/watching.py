@@ -29,7 +29,7 @@ GROUPS = {
 
 @dataclass
 class Sightings:
-    """First time (monotonic seconds) at which something was seen, by whatever key the caller chose."""
+    """First time (monotonic seconds) at which something was seen, by the caller's key."""
 
     first: dict[object, float] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -39,9 +39,9 @@ class Sightings:
         self.first.setdefault(key, time.monotonic())
         self._news.set()
 
-    async def until(self, done: Callable[[dict[object, float]], bool], timeout: float) -> None:
-        """Wait until `done` holds for what was seen so far."""
-        async with asyncio.timeout(timeout):
+    async def until(self, done: Callable[[dict[object, float]], bool], seconds: float) -> None:
+        """Wait until `done` holds for what was seen so far; TimeoutError after `seconds`."""
+        async with asyncio.timeout(seconds):
             while not done(self.first):
                 self._news.clear()
                 await self._news.wait()
@@ -83,6 +83,19 @@ class Api:
         path = f"{GROUPS[plural]}/namespaces/{namespace}/{plural}"
         async with self._session.delete(path) as answer:
             await answer.read()
+
+    async def until_none(self, plural: str, namespace: str) -> None:
+        """Wait until no object of ours is left of a kind; TimeoutError after five minutes."""
+        deadline = time.monotonic() + 300
+        while await self._ours(plural, namespace):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{plural} are left in {namespace}")
+            await asyncio.sleep(0.5)
+
+    async def _ours(self, plural: str, namespace: str) -> list[Manifest]:
+        found = await self.items(plural, namespace)
+        foreign = ("default", "kubernetes")
+        return [item for item in found if item["metadata"]["name"] not in foreign]
 
     async def watch(self, plural: str, namespace: str, seen: Callable[[Manifest], None]) -> None:
         """Call `seen` with each object as it is and as it changes, until cancelled."""
