@@ -52,9 +52,7 @@ class GrpcWorker:
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
         # Without a request serializer: the question is always the same bytes.
-        self._ask: grpc.aio.UnaryUnaryMultiCallable[bytes, control_pb2.Load] = (
-            channel.unary_unary(_METHOD, response_deserializer=control_pb2.Load.FromString)
-        )
+        self._ask: grpc.aio.UnaryUnaryMultiCallable[bytes, control_pb2.Load] = channel.unary_unary(
             _METHOD, response_deserializer=control_pb2.Load.FromString
         )
         self._deadline = deadline
