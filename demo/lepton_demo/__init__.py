@@ -1,0 +1,1 @@
+"""`make demo`: a Kubernetes, a model, an answer, and a number of workers that follows the load."""

@@ -1,0 +1,55 @@
+"""The three questions of the demo: ask, show the answer, show how to ask the same oneself."""
+
+from collections.abc import Sequence
+
+from lepton_demo import questions, texts
+from lepton_demo.reach import Reach
+from lepton_demo.screen import Screen, Step
+
+
+class Asker:
+    """Asks models and shows what they say."""
+
+    def __init__(self, reach: Reach, screen: Screen) -> None:
+        self._reach = reach
+        self._screen = screen
+
+    async def embed(self) -> None:
+        """How alike are some sentences?"""
+        async with self._reach.service(texts.ENCODER) as address:
+            found = await questions.embed(address, texts.ENCODER, texts.SENTENCES)
+        title = f"{texts.ENCODER}: {len(found.vectors)} sentences as vectors of {found.dimensions}"
+        self._show(
+            f"{title} numbers; cosine similarity of each pair",
+            texts.similarity_lines(found.vectors),
+            texts.call_lines(address, "Text/Embed", texts.embed_request()),
+        )
+
+    async def classify(self, *, random_weights: bool) -> None:
+        """What kind of text is this?"""
+        async with self._reach.service(texts.CLASSIFIER) as address:
+            labels = await questions.classify(address, texts.CLASSIFIER, texts.OPINION)
+        self._show(
+            f"{texts.CLASSIFIER}: labels with probabilities",
+            texts.label_lines(labels, random_weights=random_weights),
+            texts.call_lines(address, "Text/Classify", texts.classify_request()),
+        )
+
+    async def generate(self, step: Step, *, random_weights: bool) -> None:
+        """How does this text go on?"""
+
+        def so_far(text: str) -> None:
+            step.note(f"{texts.WRITER}: {' '.join(text.split())}")
+
+        async with self._reach.service(texts.WRITER) as address:
+            written = await questions.generate(
+                address, texts.WRITER, texts.PROMPT, texts.NEW_TOKENS, so_far
+            )
+        self._show(
+            f"{texts.WRITER}: a continuation, streamed token by token",
+            texts.written_lines(written, random_weights=random_weights),
+            texts.call_lines(address, "Generation/Generate", texts.generate_request()),
+        )
+
+    def _show(self, title: str, answer: Sequence[str], call: Sequence[str]) -> None:
+        self._screen.show(["", f"  [bold]{title}[/]", *answer, *call, ""])
