@@ -17,12 +17,24 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lepton(full_cluster: Cluster) -> Iterator[Installation]:
-    """Lepton, installed by its chart with images built from this tree."""
+def built(full_cluster: Cluster) -> deployment.Images:
+    """Both images, built from this tree and pushed."""
+    return deployment.build(full_cluster)
+
+
+@pytest.fixture(scope="session")
+def lepton(full_cluster: Cluster, built: deployment.Images) -> Iterator[Installation]:
+    """Lepton, installed by its chart."""
     installation = Installation(full_cluster)
-    deployment.install(installation)
+    deployment.install(installation, built)
     yield installation
     deployment.uninstall(installation)
+
+
+@pytest.fixture
+def worker_image(built: deployment.Images) -> str:
+    """The worker's image (CPU), as pods name it."""
+    return built.worker
 
 
 @pytest.fixture
