@@ -40,15 +40,13 @@ def choose_ranges(taken: Iterable[Network]) -> Ranges:
         wanted = (Network(ranges.pods), Network(ranges.services))
         if not any(one.overlaps(other) for one in wanted for other in used):
             return ranges
-    raise Refused(["every range tried for pods and Services overlaps with a route of this machine"])
+    raise Refused("every range tried for pods and Services overlaps with a route of this machine")
 
 
 def routed() -> list[Network]:
     """Return the networks this machine has routes to, the default route left out."""
     routes = json.loads(run(["ip", "-4", "-json", "route"]).stdout or "[]")
-    return [
-        Network(route["dst"], strict=False) for route in routes if route["dst"] != "default"
-    ]
+    return [Network(route["dst"], strict=False) for route in routes if route["dst"] != "default"]
 
 
 def host_ip() -> str:
@@ -61,11 +59,11 @@ def host_ip() -> str:
         except OSError:
             address = "127.0.0.1"
     if ipaddress.ip_address(address).is_loopback:
-        raise Refused([
+        raise Refused(
             "this machine has no address but loopback, and endpoints may not be loopback: add one, "
             "as with: ip link add dummy0 type dummy && ip addr add 192.0.2.10/24 dev dummy0 "
             "&& ip link set dummy0 up && ip route add default dev dummy0"
-        ])
+        )
     return address
 
 

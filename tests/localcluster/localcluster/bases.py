@@ -29,7 +29,7 @@ APT_SETTINGS = 'Acquire::Check-Valid-Until "false";\nAPT::Install-Recommends "fa
 def ensure(name: str, cache: Cache, progress: Progress) -> str:
     """Return the local name of a base image, making it when it is not there."""
     if name not in PARENTS:
-        raise Refused([f"there is no base image {name!r}: choose one of {', '.join(PARENTS)}"])
+        raise Refused(f"there is no base image {name!r}: choose one of {', '.join(PARENTS)}")
     local = f"localhost/lepton-{name}:{key(name)}"
     if Buildah(cache).image_id(local):
         return local
@@ -114,7 +114,7 @@ def _mirror() -> str:
     ]  # fmt: skip
     found = mirrors(texts)
     if not found:
-        raise Refused(["no Debian mirror is named in /etc/apt: base images cannot be made"])
+        raise Refused("no Debian mirror is named in /etc/apt: base images cannot be made")
     return found[0]
 
 
@@ -125,4 +125,4 @@ def _authorities() -> Path:
     for path in [*candidates, Path("/") / CA_IN_IMAGE]:
         if path.is_file():
             return path
-    raise Refused(["this machine has no bundle of certificate authorities: install ca-certificates"])
+    raise Refused("this machine has no certificate authorities: install ca-certificates")

@@ -103,13 +103,13 @@ def pinned(go_mod: str, module: str) -> str:
         return own[2]
     found = re.search(rf"^(?:require|\t)\s*{re.escape(module)} v(\S+)", go_mod, re.MULTILINE)
     if not found:
-        raise Refused([f"go.mod does not require {module}"])
+        raise Refused(f"go.mod does not require {module}")
     return found[1]
 
 
 def linker_flags(tool: Tool, pinned_version: str) -> str:
     """Return what go build is told of the version."""
-    major, minor = (pinned_version.split(".") + ["0"])[:2]
+    major, minor = [*pinned_version.split("."), "0"][:2]
     values = {"version": pinned_version, "major": major, "minor": minor}
     stamps = [f"-X {name}={text.format(**values)}" for name, text in tool.version_flags.items()]
     return " ".join(["-s", "-w", *stamps])
@@ -154,14 +154,12 @@ class Binaries:
             with locked(self._cache.locks / "binaries", timeout=3600):
                 for number, (tool, command) in enumerate(missing, 1):
                     self._build(tool, command, f"{number} of {len(missing)}")
-        return {
-            command: self._built(tool, command) for tool in tools for command in tool.commands
-        }
+        return {command: self._built(tool, command) for tool in tools for command in tool.commands}
 
     def _built(self, tool: Tool, command: str) -> Path:
         found = self.find(tool, command)
         if found is None:
-            raise Refused([f"{command} {version(tool)} is missing although it was just built"])
+            raise Refused(f"{command} {version(tool)} is missing although it was just built")
         return found
 
     def _build(self, tool: Tool, command: str, count: str) -> None:
@@ -197,4 +195,4 @@ class Binaries:
 
     def _refuse_without_go(self) -> None:
         if shutil.which("go", path=self._environ.get("PATH")) is None:
-            raise Refused(["the cluster's programs must be built, but there is no Go: install Go"])
+            raise Refused("the cluster's programs must be built, but there is no Go: install Go")

@@ -57,10 +57,10 @@ class Borrowed(Cluster):
         raise self._refusal()
 
     def _refusal(self) -> Refused:
-        return Refused([
+        return Refused(
             f"{self.kubeconfig} is no cluster of this package, so its components, images and keys "
             "are out of reach: unset LEPTON_TEST_KUBECONFIG for this test"
-        ])
+        )
 
 
 def by_kubeconfig(kubeconfig: Path) -> Cluster:
@@ -69,5 +69,5 @@ def by_kubeconfig(kubeconfig: Path) -> Cluster:
     if run.parent == cache().runs.resolve():
         return attach(run.name)
     if not kubeconfig.is_file():
-        raise Refused([f"there is no kubeconfig {kubeconfig}"])
+        raise Refused(f"there is no kubeconfig {kubeconfig}")
     return Borrowed(kubeconfig)

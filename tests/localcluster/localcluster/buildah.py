@@ -80,4 +80,3 @@ class Buildah:
         folder = self._cache.buildah / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-

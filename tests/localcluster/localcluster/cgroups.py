@@ -15,7 +15,8 @@ def hierarchies(mountinfo: str) -> tuple[list[Path], bool]:
 
     A machine with both has the second one bare, but runc makes its groups there all the same.
     """
-    first, second = [], []
+    first: list[Path] = []
+    second: list[Path] = []
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
         kind = right.split()[0]

@@ -81,7 +81,7 @@ def _env(arguments: argparse.Namespace) -> None:
     up = cluster.attach(arguments.name, progress=Progress(quiet=True))
     folders = {str(up.tool(name).parent): None for name in ("kubectl", "helm", "grpcurl")}
     print(f"export KUBECONFIG={shlex.quote(str(up.kubeconfig))}")
-    print(f"export PATH={shlex.quote(os.pathsep.join(folders))}:\"$PATH\"")
+    print(f'export PATH={shlex.quote(os.pathsep.join(folders))}:"$PATH"')
 
 
 def _build(arguments: argparse.Namespace) -> None:

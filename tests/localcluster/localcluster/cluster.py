@@ -6,9 +6,17 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from localcluster import binaries, control_plane, images, kubeconfigs, lifecycle, manifests
+from localcluster import (
+    binaries,
+    control_plane,
+    images,
+    kubeconfigs,
+    lifecycle,
+    manifests,
+    teardown,
+)
 from localcluster.configs import REGISTRY
-from localcluster.errors import Refused
+from localcluster.errors import LocalClusterError, Refused
 from localcluster.images import Image
 from localcluster.kubectl import Kubectl
 from localcluster.paths import Cache, Run, cache
@@ -54,7 +62,7 @@ class Cluster(Kubectl):
     def node_name(self) -> str:
         """The name of the node that runs pods."""
         if not self.has_node:
-            raise Refused([f"cluster {self.name} has no node: it is only a control plane"])
+            raise Refused(f"cluster {self.name} has no node: it is only a control plane")
         return self._plan.node_name
 
     @property
@@ -72,7 +80,7 @@ class Cluster(Kubectl):
         for tool in (*binaries.ALL, binaries.KWOK):
             if name in tool.commands:
                 return binaries.Binaries(self._cache, self._progress).ensure(tool)[name]
-        raise Refused([f"{name!r} is no program of the local cluster"])
+        raise Refused(f"{name!r} is no program of the local cluster")
 
     def env(self) -> dict[str, str]:
         """Return our environment with KUBECONFIG set and our kubectl first on the PATH."""
@@ -125,7 +133,7 @@ class Cluster(Kubectl):
         """Sign a client certificate with either authority: cluster or front-proxy."""
         authorities = {"cluster": self.pki.cluster_ca, "front-proxy": self.pki.front_proxy_ca}
         if ca not in authorities:
-            raise Refused([f"there is no authority {ca!r}: choose one of {', '.join(authorities)}"])
+            raise Refused(f"there is no authority {ca!r}: choose one of {', '.join(authorities)}")
         target = self.pki.pair(f"issued-{secrets.token_hex(4)}")
         return issue(authorities[ca], target, common_name, groups)
 
@@ -134,9 +142,7 @@ class Cluster(Kubectl):
         user = self.client_certificate(common_name, groups)
         path = user.cert.with_suffix(".kubeconfig")
         path.touch(mode=0o600)
-        path.write_text(
-            kubeconfigs.for_pair(common_name, self.server, self.pki.cluster_ca, user)
-        )
+        path.write_text(kubeconfigs.for_pair(common_name, self.server, self.pki.cluster_ca, user))
         return path
 
     def host_service(self, name: str, namespace: str, port: int, target_port: int) -> None:
@@ -148,7 +154,7 @@ class Cluster(Kubectl):
     ) -> None:
         """Offer a folder of this machine to pods, as the claim of pvc://claim/path."""
         if not folder.is_dir():
-            raise Refused([f"{folder} is no folder: a model volume needs one"])
+            raise Refused(f"{folder} is no folder: a model volume needs one")
         self.apply(manifests.model_volume(claim, namespace, folder.resolve(), mode))
         bound = "jsonpath={.status.phase}=Bound"
         self.wait(f"persistentvolumeclaim/{claim}", bound, namespace=namespace, timeout=30)
@@ -156,12 +162,14 @@ class Cluster(Kubectl):
     def push(self, image: Image) -> str:
         """Bring an image where the node pulls from; return its reference for pods."""
         if not self.has_node:
-            raise Refused([f"cluster {self.name} has no node, so nothing would pull an image"])
+            raise Refused(f"cluster {self.name} has no node, so nothing would pull an image")
         return images.push(image, self._plan.ports.registry, self._cache, self._progress)
 
     def down(self) -> None:
-        """Take the cluster down."""
+        """Take the cluster down, and see that nothing of it is left."""
         lifecycle.down(self.name, self._cache, self._progress)
+        if left := teardown.left_by(self._run, self._cache, node=self.has_node):
+            raise LocalClusterError(f"cluster {self.name} left behind: {'; '.join(left)}")
 
 
 def create(
@@ -182,5 +190,5 @@ def attach(name: str, *, progress: Progress | None = None) -> Cluster:
     where = cache()
     plan = lifecycle.standing(where.run(name))
     if plan is None:
-        raise Refused([f"cluster {name} is not up: python -m localcluster up {name}"])
+        raise Refused(f"cluster {name} is not up: python -m localcluster up {name}")
     return Cluster(plan, where, progress or Progress())

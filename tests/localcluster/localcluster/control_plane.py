@@ -30,9 +30,7 @@ def prepare(plan: Plan, run: Run) -> pki.Pki:
     for user, pair in USERS.items():
         target = run.config / f"{user}.kubeconfig"
         target.touch(mode=0o600)
-        target.write_text(
-            kubeconfigs.for_pair(user, plan.server, authority, material.pair(pair))
-        )
+        target.write_text(kubeconfigs.for_pair(user, plan.server, authority, material.pair(pair)))
     (run.config / "audit-policy.yaml").write_text(configs.audit_policy())
     return material
 

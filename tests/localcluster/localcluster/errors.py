@@ -7,7 +7,7 @@ LocalClusterError
 └── DeadlinePassed   something waited for did not happen in time
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -18,8 +18,8 @@ class LocalClusterError(Exception):
 class Refused(LocalClusterError):
     """Asked for something that cannot be done here."""
 
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
         super().__init__("\n".join(self.problems))
 
 

@@ -1,6 +1,7 @@
 """Packet filter chains: those that kube-proxy, kubelet and CNI made, and how to take them away."""
 
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 
 from localcluster.commands import run
 
@@ -63,8 +64,7 @@ def _by_table(saved: str) -> Iterator[tuple[str, str]]:
 def _leads_to(line: str, names: Collection[str]) -> bool:
     words = line.split()
     return line.startswith("-A ") and any(
-        flag in ("-j", "-g") and target in names
-        for flag, target in zip(words, words[1:], strict=False)
+        flag in ("-j", "-g") and target in names for flag, target in pairwise(words)
     )
 
 

@@ -71,7 +71,7 @@ def load(path: Path) -> Before | None:
     except FileNotFoundError:
         return None
     chains = {family: tuple(map(tuple, seen)) for family, seen in raw["chains"].items()}
-    return Before(raw["settings"], chains, tuple(raw["folders"]))  # type: ignore[arg-type]
+    return Before(raw["settings"], chains, tuple(raw["folders"]))
 
 
 def prepare() -> None:
@@ -107,9 +107,7 @@ def strays(containerd_state: Path, pod_logs: Path) -> list[Path]:
         if path.is_symlink() and os.readlink(path).startswith(f"{pod_logs}/")
     ]
     # Each names the network namespace it was made for, which lies in the state folder.
-    found += [
-        path for path in _listed(CNI_RESULTS) if f"{containerd_state}/" in path.read_text()
-    ]
+    found += [path for path in _listed(CNI_RESULTS) if f"{containerd_state}/" in path.read_text()]
     sockets = (path.read_text() for path in containerd_state.glob("*/*/*/address"))
     found += [path for text in sockets if (path := Path(text.removeprefix("unix://"))).exists()]
     return found

@@ -73,7 +73,7 @@ def push(image: Image, port: int, where: Cache, progress: Progress | None = None
         with (progress or Progress()).step(f"pushing image {image.name}"):
             Buildah(where).push(image.id, f"127.0.0.1:{port}/{image.name}:{image.tag}")
     if registry.digest(port, image.name, image.tag) is None:
-        raise Refused([f"the registry does not have {image.reference} although it was pushed"])
+        raise Refused(f"the registry does not have {image.reference} although it was pushed")
     return image.reference
 
 

@@ -33,7 +33,7 @@ class Kubectl:
         timeout: float = 120,
     ) -> CompletedProcess[str]:
         """Run kubectl with these arguments."""
-        argv = [self._binary, "--kubeconfig", self.kubeconfig, *args]
+        argv: list[str | Path] = [self._binary, "--kubeconfig", self.kubeconfig, *args]
         return run(argv, input=input, check=check, timeout=timeout)
 
     def get(self, *args: str) -> dict[str, Any]:

@@ -38,9 +38,9 @@ def up(
     tools = _tools(options, cache, progress)
     with locked(cache.locks / f"cluster-{name}"):
         if standing(run):
-            raise Refused([
+            raise Refused(
                 f"cluster {name} is up already: use it, or python -m localcluster down {name}"
-            ])
+            )
         # Also when there is no folder: a remnant of a crash is none of the new cluster's.
         teardown.down(run, cache)
         decided = _decide(name, options, cache, owner)
@@ -105,11 +105,9 @@ def _tools(options: plan.Options, cache: Cache, progress: Progress) -> dict[str,
     if node_clusters(cache):
         machine = replace(machine, foreign_chains=())
     socket = cache.run("x" * 12).containerd_socket
-    found = preflight.problems(
-        machine, node=options.node, needed_gigabytes=needed, socket=socket
-    )
+    found = preflight.problems(machine, node=options.node, needed_gigabytes=needed, socket=socket)
     if found:
-        raise Refused(found)
+        raise Refused(*found)
     return chest.ensure(*wanted)
 
 
@@ -119,10 +117,10 @@ def _decide(
     with locked(cache.locks / "decide"):
         others = node_clusters(cache)
         if options.node and others:
-            raise Refused([
+            raise Refused(
                 f"cluster {others[0]} already has the node of this machine: "
                 f"python -m localcluster down {others[0]}, or use --control-plane"
-            ])
+            )
         decided = plan.Plan(
             name=name,
             options=options,

@@ -49,7 +49,10 @@ def model_volume(claim: str, namespace: str, folder: Path, mode: str) -> list[Ma
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": volume_name, "labels": {"app.kubernetes.io/managed-by": "localcluster"}},
+        "metadata": {
+            "name": volume_name,
+            "labels": {"app.kubernetes.io/managed-by": "localcluster"},
+        },
         "spec": {
             **common,
             "capacity": {"storage": "100Gi"},

@@ -88,9 +88,7 @@ def start_kubelet(
 def runtime_answers(run: Run) -> bool:
     """Whether containerd serves its clients and its pod plugin came up."""
     plugins = _ctr(run, "plugins", "ls", check=False)
-    return any(
-        "cri" in line.split() and line.split()[-1] == "ok" for line in plugins.splitlines()
-    )
+    return any("cri" in line.split() and line.split()[-1] == "ok" for line in plugins.splitlines())
 
 
 def remove_containers(run: Run) -> int:
@@ -145,5 +143,12 @@ def _forget_pods(cache: Cache) -> None:
 
 
 def _ctr(run: Run, *args: str, check: bool = True) -> str:
-    argv = ["ctr", "--address", run.containerd_socket, "--namespace", NAMESPACE, *args]
+    argv: list[str | Path] = [
+        "ctr",
+        "--address",
+        run.containerd_socket,
+        "--namespace",
+        NAMESPACE,
+        *args,
+    ]
     return run_command(argv, check=check, timeout=60).stdout

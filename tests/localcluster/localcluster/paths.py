@@ -1,4 +1,4 @@
-"""Where everything lies: the cache that outlives clusters, and the folder of one running cluster."""
+"""Where everything lies: the cache that outlives clusters, and the folder of each cluster."""
 
 import os
 import re
@@ -59,9 +59,7 @@ class Cache:
     def run(self, name: str) -> "Run":
         """Return the folder of the cluster of that name."""
         if not _NAME.fullmatch(name):
-            raise Refused([
-                f"{name!r} is no cluster name: use lower case letters, digits and dashes, at most 30"
-            ])
+            raise Refused(f"{name!r} is no cluster name: use at most 30 of a-z, 0-9 and -")
         return Run(self.runs / name)
 
 

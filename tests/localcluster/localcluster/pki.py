@@ -76,8 +76,8 @@ def create(root: Path, node_name: str, host_ip: str, kubernetes_ip: str) -> Pki:
     _authority(pki.cluster_ca, "lepton-localcluster-ca")
     _authority(pki.front_proxy_ca, "lepton-localcluster-front-proxy-ca")
     _authority(pki.service_accounts, "lepton-localcluster-service-accounts")
-    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost",
-             "kubernetes.default.svc.cluster.local", kubernetes_ip, host_ip, "127.0.0.1"]  # fmt: skip
+    service = "kubernetes.default.svc"
+    names = [service, f"{service}.cluster.local", kubernetes_ip, host_ip, "127.0.0.1", "localhost"]
     ca = pki.cluster_ca
     issue(ca, pki.apiserver, "kube-apiserver", names=names)
     issue(ca, pki.kubelet_client, "kube-apiserver-kubelet-client", ["system:masters"])
@@ -119,7 +119,8 @@ def issue(
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), False)
     builder = builder.add_extension(
         # Strict verifiers, as Python's since 3.13, refuse a certificate without it.
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
+        False,
     )
     if alternatives:
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), False)

@@ -78,4 +78,3 @@ def parse(raw: Mapping[str, Any]) -> Plan:
         ranges=Ranges(**raw["ranges"]),
         owner=Process(**owner) if owner else None,
     )
-

@@ -42,7 +42,7 @@ def allocate(name: str, is_free: Callable[[int], bool]) -> Ports:
         ports = range(base, base + len(names))
         if all(map(is_free, ports)):
             return Ports(**dict(zip(names, ports, strict=True)))
-    raise Refused([f"no {BLOCK} ports in a row are free between {FIRST} and {END}: stop something"])
+    raise Refused(f"no {BLOCK} ports in a row are free between {FIRST} and {END}: stop something")
 
 
 def is_free(port: int) -> bool:

@@ -19,9 +19,7 @@ def answers(url: str, *, authority: KeyPair | None = None, client: KeyPair | Non
         return False
 
 
-def _context(
-    url: str, authority: KeyPair | None, client: KeyPair | None
-) -> ssl.SSLContext | None:
+def _context(url: str, authority: KeyPair | None, client: KeyPair | None) -> ssl.SSLContext | None:
     if not url.startswith("https:"):
         return None
     context = ssl.create_default_context(cafile=str(authority.cert) if authority else None)

@@ -48,7 +48,9 @@ class Record:
         return Process(self.pid, self.start_time)
 
 
-def spawn(argv: Sequence[str], log: Path, run: Path, env: Mapping[str, str] | None = None) -> Record:
+def spawn(
+    argv: Sequence[str], log: Path, run: Path, env: Mapping[str, str] | None = None
+) -> Record:
     """Start a process in a session of its own, so that it outlives us."""
     log.parent.mkdir(parents=True, exist_ok=True)
     marked_env = {**os.environ, **(env or {}), MARK: str(run)}

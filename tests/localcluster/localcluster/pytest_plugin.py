@@ -37,12 +37,25 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture
+def free_machine() -> None:
+    """Nothing: the test brings up nodes of its own, and runs before full_cluster takes the node."""
+    if os.environ.get(KUBECONFIG_VARIABLE):
+        pytest.skip(f"{KUBECONFIG_VARIABLE} names a cluster, which may have the machine's node")
+    _await_free_node(float(os.environ.get(WAIT_VARIABLE, "0")))
+
+
 def cluster_of(request: pytest.FixtureRequest) -> Cluster:
     """Return the cluster a test's own markers call for."""
     marked_e2e = request.node.get_closest_marker("e2e") is not None
     found = request.getfixturevalue("full_cluster" if marked_e2e else "control_plane")
     assert isinstance(found, Cluster)
     return found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run first what needs the machine's node for itself."""
+    items.sort(key=lambda item: "free_machine" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)

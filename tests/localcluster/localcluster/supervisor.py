@@ -50,7 +50,7 @@ class Supervisor:
         """Start a stopped component, with some of its flags replaced if wanted."""
         record = self._known(component)
         if record.process.is_alive:
-            raise Refused([f"{component} is running: stop it first"])
+            raise Refused(f"{component} is running: stop it first")
         self.launch(component, components.overridden(record.argv, flags or {}))
 
     def await_ready(
@@ -84,10 +84,10 @@ class Supervisor:
     def _known(self, component: str) -> processes.Record:
         record = processes.load(self._record(component))
         if record is None:
-            raise Refused([
+            raise Refused(
                 f"cluster {self._run.name} has no component {component!r}; "
                 f"it has {', '.join(self.names())}"
-            ])
+            )
         return record
 
     def _record(self, component: str) -> Path:

@@ -39,15 +39,24 @@ def leftovers(cache: Cache) -> list[str]:
     found = [f"folder {path}" for path in sorted(cache.runs.glob("*"))]
     for path in sorted(processes.marks()):
         found += [f"process {process.pid} of {path}" for process in processes.marked(path)]
-    if host.has_bridge():
-        found.append(f"network bridge {BRIDGE}")
+    return found + _left_by_nodes(cache)
+
+
+def left_by(run: Run, cache: Cache, *, node: bool) -> list[str]:
+    """Return what is left of one cluster; there is only one node, so what nodes leave is its."""
+    found = [f"folder {run.root}"] if run.root.exists() else []
+    found += [f"process {process.pid}" for process in processes.marked(run.root)]
+    return found + (_left_by_nodes(cache) if node else [])
+
+
+def _left_by_nodes(cache: Cache) -> list[str]:
+    found = [f"network bridge {BRIDGE}"] if host.has_bridge() else []
     for family in firewall.FAMILIES if shutil.which("iptables-save") else ():
         found += [f"{family} {what}" for what in firewall.traces(family, NETWORK)]
     found += [f"mount {point}" for point in mounts.current([cache.runs, cache.containerd])]
     roots, _ = cgroups.hierarchies(MOUNTINFO.read_text())
     found += [f"control group {path}" for root in roots for path in _our_groups(root)]
-    found += [f"file {path}" for path in host.strays(cache.runs, cache.runs)]
-    return found
+    return found + [f"file {path}" for path in host.strays(cache.runs, cache.runs)]
 
 
 def _end(supervisor: Supervisor, names: tuple[str, ...]) -> None:
