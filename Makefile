@@ -95,7 +95,8 @@ cluster-down: setup  ## Take it down and leave nothing behind
 demo-down: cluster-down  ## End what `make demo` brought up
 
 images: setup  ## Build the operator's and the worker's image (CPU) with buildah
-	@$(RUN) -m localcluster image all
+	@$(RUN) -m localcluster image Dockerfile.operator --no-push
+	@$(RUN) -m localcluster image Dockerfile.worker --base base-torch --no-push
 
 bench: setup cluster-build  ## Measure, and write benchmarks/results/*.json
 	$(RUN) -m lepton_bench $(ARGS)
