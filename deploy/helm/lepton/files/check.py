@@ -1,0 +1,52 @@
+"""Asks the API server, as any client would, whether this installation answers (`helm test`)."""
+
+import json
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+
+SERVER = "https://kubernetes.default.svc"
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+PATIENCE_SECONDS = 90.0
+
+
+def resources(path: str) -> set[str]:
+    """Names of the resources that the API server lists under a group and version."""
+    with open(f"{ACCOUNT}/token") as file:
+        token = file.read()
+    request = urllib.request.Request(SERVER + path, headers={"Authorization": f"Bearer {token}"})
+    trust = ssl.create_default_context(cafile=f"{ACCOUNT}/ca.crt")
+    with urllib.request.urlopen(request, timeout=10, context=trust) as answer:
+        return {entry["name"] for entry in json.load(answer)["resources"]}
+
+
+def complaint(path: str, wanted: str) -> str | None:
+    """Why `wanted` is not served under `path`; None when it is."""
+    try:
+        found = resources(path)
+    except urllib.error.HTTPError as error:
+        return f"{path}: {error.code} {error.read(2000).decode(errors='replace').strip()}"
+    except (OSError, ValueError) as error:
+        return f"{path}: {error}"
+    return None if wanted in found else f"{path}: {wanted} is not among {sorted(found)}"
+
+
+def main(checks: Sequence[str]) -> int:
+    """Repeat each check, given as PATH=RESOURCE, until it passes or patience ends."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for check in checks:
+        path, _, wanted = check.partition("=")
+        while trouble := complaint(path, wanted):
+            if time.monotonic() > deadline:
+                sys.stderr.write(f"{trouble}\n")
+                return 1
+            time.sleep(2)
+        sys.stdout.write(f"{path}: serves {wanted}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
