@@ -99,6 +99,9 @@ def controller_manager(plan: Plan, run: Run, pki: Pki) -> Flags:
         "pvclaimbinder-sync-period": "1s",
         "flex-volume-plugin-dir": str(run.root / "plugins-exec"),
         "use-service-account-credentials": "true",
+        # At the usual 20 a second, its own accounts alone would hold the start up for 4 s.
+        "kube-api-qps": "500",
+        "kube-api-burst": "1000",
         "root-ca-file": str(pki.cluster_ca.cert),
         "service-account-private-key-file": str(pki.service_accounts.key),
         "cluster-signing-cert-file": str(pki.cluster_ca.cert),
