@@ -6,7 +6,7 @@ Requests go to the targets in turn, over one channel each; targets may come and 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -69,14 +69,16 @@ class _Channels:
         self._turn = 0
         self._closing: set[asyncio.Task[None]] = set()
 
-    def next(self) -> tuple[str, grpc.aio.Channel] | None:
+    def next(self, tried: Set[str]) -> tuple[str, grpc.aio.Channel] | None:
+        """Return the next target in turn, one that was not tried yet if there is any."""
         targets = list(self._targets())
         for gone in self._open.keys() - set(targets):
             self._retire(self._open.pop(gone))
         if not targets:
             return None
         self._turn += 1
-        target = targets[self._turn % len(targets)]
+        choice = [target for target in targets if target not in tried] or targets
+        target = choice[self._turn % len(choice)]
         if target not in self._open:
             self._open[target] = grpc.aio.insecure_channel(target)
         return target, self._open[target]
@@ -148,9 +150,9 @@ class _Load:
         """Return whether it was answered."""
         number = self._tally.sent
         self._tally.sent += 1
-        pause = FIRST_PAUSE
+        pause, tried = FIRST_PAUSE, set[str]()
         for attempt in range(1, self._plan.attempts + 1):
-            failure = await self._attempt(number, arrival)
+            failure = await self._attempt(number, arrival, tried)
             if failure is None:
                 return True
             if failure not in REFUSALS or attempt == self._plan.attempts:
@@ -161,12 +163,13 @@ class _Load:
             pause = min(LONGEST_PAUSE, 2 * pause)
         return False
 
-    async def _attempt(self, number: int, arrival: float) -> str | None:
+    async def _attempt(self, number: int, arrival: float, tried: set[str]) -> str | None:
         """Return None when answered, else the name of the status."""
-        chosen = self._channels.next()
+        chosen = self._channels.next(tried)
         if chosen is None:
             return NO_TARGET
         target, channel = chosen
+        tried.add(target)
         try:
             async with asyncio.timeout(self._plan.timeout):
                 await self._make_call(channel, number)
