@@ -1,0 +1,49 @@
+"""The command `lepton-worker`: serve a model, or write sample models."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+STARTED_AT = time.monotonic()
+
+
+def main() -> int:
+    """Read the command line and do what it says; returns the exit status."""
+    arguments = _parser().parse_args()
+    if arguments.command == "samples":
+        from lepton_worker.samples import write_samples
+
+        for folder in write_samples(arguments.folder, arguments.only):
+            print(folder)
+        return 0
+    from lepton_worker.process import run
+
+    flags = {name: value for name, value in vars(arguments).items() if name != "command"}
+    return run(flags, STARTED_AT)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from lepton_worker.settings import add_flags
+
+    parser = argparse.ArgumentParser(
+        prog="lepton-worker",
+        description="Serves one transformer model over gRPC. Every flag can be given in the "
+        "environment instead, under the name in brackets.",
+    )
+    add_flags(parser)
+    parser.set_defaults(command="serve")
+    commands = parser.add_subparsers(metavar="COMMAND")
+    samples = commands.add_parser(
+        "samples", help="write small models with random weights, for trials and tests"
+    )
+    samples.add_argument("folder", type=Path, help="folder to write them into")
+    samples.add_argument(
+        "--only", action="append", metavar="NAME", help="only this one (repeatable)"
+    )
+    samples.set_defaults(command="samples")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

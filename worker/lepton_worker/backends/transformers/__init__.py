@@ -1,0 +1,1 @@
+"""Torch and transformers, one forward at a time; exact before fast (docs/adr/0005)."""

@@ -1,0 +1,50 @@
+"""Encoder forwards: padded batches, logits or pooled states."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from lepton_worker.backends.transformers.loading import Loaded
+from lepton_worker.backends.transformers.pooling import pool
+from lepton_worker.model import Pooling
+from lepton_worker.request import Tokens
+
+
+class Encoder:
+    """Turns inputs into one row each: logits of the head, or states pooled as `pooling` says."""
+
+    def __init__(self, loaded: Loaded, pooling: Pooling | None) -> None:
+        self._module = loaded.module
+        self._pooling = pooling
+        padding = loaded.padding
+        self._padding = 0 if padding is None else padding
+        # Heads on decoders find the last token by the padding one; without it they take one input.
+        self._alone = padding is None and pooling is None
+
+    def forward(self, inputs: Sequence[Tokens]) -> torch.Tensor:
+        """Rows in the order of the inputs, in the model's dtype, on its device."""
+        with torch.inference_mode():
+            if self._alone:
+                return torch.cat([self._padded([tokens]) for tokens in inputs])
+            return self._padded(inputs)
+
+    def _padded(self, inputs: Sequence[Tokens]) -> torch.Tensor:
+        device = self._module.device
+        longest = max(map(len, inputs))
+        mask = torch.zeros((len(inputs), longest), dtype=torch.long)
+        ids = torch.full_like(mask, self._padding)
+        types = torch.zeros_like(mask)
+        for row, tokens in enumerate(inputs):
+            mask[row, : len(tokens)] = 1
+            ids[row, : len(tokens)] = torch.tensor(tokens.ids)
+            if tokens.types is not None:
+                types[row, : len(tokens)] = torch.tensor(tokens.types)
+        arguments: dict[str, Any] = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        if inputs[0].types is not None:
+            arguments["token_type_ids"] = types.to(device)
+        output = self._module(**arguments)
+        if self._pooling is None:
+            logits: torch.Tensor = output.logits
+            return logits
+        return pool(output.last_hidden_state, arguments["attention_mask"], self._pooling.modes)

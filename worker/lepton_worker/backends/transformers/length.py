@@ -1,0 +1,44 @@
+"""How many tokens a model takes."""
+
+from typing import Any
+
+from lepton_worker.backends.base import LoadOrder
+from lepton_worker.errors import InvalidSetting
+from lepton_worker.model import Pooling
+
+UNBOUNDED = 8192
+"""For models without a bound of their own, such as those with relative positions."""
+
+
+def longest_input(module: Any, order: LoadOrder, pooling: Pooling) -> int:
+    """What was asked for, or else what the model was built for; raises InvalidSetting."""
+    possible = positions(module)
+    asked = order.max_length
+    if asked is not None and possible is not None and asked > possible:
+        raise InvalidSetting(
+            f"a maximum model length of {asked} was asked for, and the model takes {possible} "
+            "tokens; leave the setting out or lower it"
+        )
+    if asked is not None:
+        return asked
+    bounds = [bound for bound in (possible, pooling.max_length) if bound]
+    return min(bounds, default=UNBOUNDED)
+
+
+def positions(module: Any) -> int | None:
+    """Positions that the model was built for; None if it has no such bound."""
+    config = module.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value - _reserved(module)
+    return None
+
+
+def _reserved(module: Any) -> int:
+    """Positions that no token can have: RoBERTa counts from behind its padding position."""
+    for name, part in module.named_modules():
+        if name.endswith("position_embeddings"):
+            padding = getattr(part, "padding_idx", None)
+            return 0 if padding is None else int(padding) + 1
+    return 0

@@ -1,0 +1,145 @@
+"""From a checked folder to a loaded module and what is known of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+)
+
+from lepton_worker.backends.base import LoadOrder
+from lepton_worker.backends.transformers.generation import Adjust, adjustment, defaults
+from lepton_worker.backends.transformers.length import longest_input
+from lepton_worker.backends.transformers.tokenizer import load_tokenizer
+from lepton_worker.errors import InvalidSetting, WeightsCorrupt, WeightsMissing
+from lepton_worker.model import GenerationDefaults, Model, Pooling
+from lepton_worker.request import Task
+
+CLASSES: dict[Task, Any] = {
+    Task.GENERATE: AutoModelForCausalLM,
+    Task.CLASSIFY: AutoModelForSequenceClassification,
+    Task.EMBED: AutoModel,
+}
+SHOWN = 5
+"""How many names of tensors an error lists."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A module on its device, with what our own code needs beside it.
+
+    `padding` is None where the model has no padding token.
+    """
+
+    module: Any
+    facts: Model
+    padding: int | None
+    adjust: Adjust
+
+
+def load_model(order: LoadOrder) -> Loaded:
+    """Load module and tokenizer; raises LoadError."""
+    transformers.logging.set_verbosity_error()
+    device = choose_device(order.device)
+    module = _module(order, device)
+    pooling = order.pooling if order.task is Task.EMBED else Pooling()
+    tokenizer = load_tokenizer(order.folder, pooling.prefix, pooling.lower_case)
+    config = module.config
+    generates = order.task is Task.GENERATE
+    facts = Model(
+        task=order.task,
+        offers=frozenset([order.task]),
+        architecture=type(module).__name__,
+        backend="transformers",
+        device=str(module.device),
+        dtype=str(module.dtype).removeprefix("torch."),
+        max_length=longest_input(module, order, pooling),
+        vocabulary=int(module.get_input_embeddings().num_embeddings),
+        tokenizer=tokenizer,
+        labels=_labels(config) if order.task is Task.CLASSIFY else (),
+        scoring=_scoring(config),
+        dimensions=_width(config) * len(pooling.modes) if order.task is Task.EMBED else 0,
+        normalize=pooling.normalize,
+        defaults=defaults(module, order.folder) if generates else GenerationDefaults(),
+    )
+    padding = config.get_text_config().pad_token_id
+    return Loaded(module, facts, padding, adjustment(module) if generates else _unchanged)
+
+
+def _unchanged(tokens: torch.Tensor, logits: torch.Tensor, prompt_length: int) -> torch.Tensor:
+    return logits
+
+
+def choose_device(asked: str) -> torch.device:
+    """The device to use; raises InvalidSetting for a GPU that is not there."""
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise InvalidSetting("device cuda was asked for, and this worker sees no GPU")
+    return torch.device("cuda:0" if asked != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(asked: str, device: torch.device) -> torch.dtype | str:
+    """The dtype to load: `auto` is the checkpoint's on a GPU, and float32 on a CPU."""
+    if asked != "auto":
+        dtype: torch.dtype = getattr(torch, asked)
+        return dtype
+    return "auto" if device.type == "cuda" else torch.float32
+
+
+def _module(order: LoadOrder, device: torch.device) -> Any:
+    try:
+        module, report = CLASSES[order.task].from_pretrained(
+            order.folder,
+            dtype=choose_dtype(order.dtype, device),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except RuntimeError as error:
+        if "size mismatch" in str(error) or "mismatched" in str(error):
+            raise WeightsCorrupt(f"weights and config.json do not fit: {error}") from error
+        raise
+    _check(report, order)
+    return module.to(device).eval()
+
+
+def _check(report: dict[str, Any], order: LoadOrder) -> None:
+    """Whether every tensor came from the files: transformers fills gaps with random numbers."""
+    missing = sorted(report["missing_keys"])
+    if order.task is Task.EMBED:
+        # The layer behind the first token's state, which no pooling of ours reads.
+        missing = [name for name in missing if not name.startswith("pooler.")]
+    if missing:
+        raise WeightsMissing(
+            f"{order.folder} lacks {_listed(missing)}, which task {order.task} needs; "
+            "save the model again with all of its weights, or choose a task that it was trained for"
+        )
+    if report["mismatched_keys"]:
+        names = sorted(item[0] for item in report["mismatched_keys"])
+        raise WeightsCorrupt(
+            f"in {order.folder} the shape of {_listed(names)} does not fit config.json"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _width(config: Any) -> int:
+    return int(config.get_text_config().hidden_size)
+
+
+def _labels(config: Any) -> tuple[str, ...]:
+    return tuple(str(config.id2label[index]) for index in range(config.num_labels))
+
+
+def _scoring(config: Any) -> str:
+    if config.problem_type == "regression":
+        return "none"
+    one = config.num_labels == 1
+    return "sigmoid" if one or config.problem_type == "multi_label_classification" else "softmax"

@@ -1,0 +1,78 @@
+"""From settings to a backend that answers, phase by phase."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lepton_worker.backends import open_backend
+from lepton_worker.backends.base import Backend, LoadOrder
+from lepton_worker.errors import LeptonError, LoadError, WeightsCorrupt
+from lepton_worker.limits import available_threads, memory_limit
+from lepton_worker.model import Model
+from lepton_worker.request import Task
+from lepton_worker.settings import Settings
+from lepton_worker.source import find_source
+from lepton_worker.source.folder import read_config
+from lepton_worker.tasks.choose import choose_task, nature
+from lepton_worker.tasks.pooling import declares_pooling, read_pooling
+
+log = logging.getLogger(__name__)
+
+Record = Callable[[str, float], None]
+"""(phase, seconds)"""
+
+
+def load(settings: Settings, record: Record) -> tuple[Backend, Model]:
+    """Fetch, import, load and warm up; raises LoadError."""
+    if settings.backend == "echo":
+        backend = open_backend("echo", settings.echo_delay_ms / 1000)
+        return backend, backend.load(_echo_order(settings))
+    with _phase("fetch", record):
+        folder = find_source(settings.source, settings.cache_dir)
+    with _phase("import", record):
+        backend = open_backend(settings.backend)
+        from lepton_worker.backends.transformers.families import families
+    with _phase("load", record), _known_failures(folder):
+        asked = nature(read_config(folder), declares_pooling(folder))
+        order = LoadOrder(
+            folder=folder,
+            task=choose_task(settings.task, asked, families()),
+            device=settings.device,
+            dtype=settings.dtype,
+            max_length=settings.max_model_length,
+            threads=available_threads(),
+            memory=memory_limit(),
+            pooling=read_pooling(folder),
+        )
+        model = backend.load(order)
+    with _phase("warm_up", record):
+        backend.warm_up()
+    return backend, model
+
+
+def _echo_order(settings: Settings) -> LoadOrder:
+    task = Task.GENERATE if settings.task == "auto" else Task(settings.task)
+    return LoadOrder(Path(), task, max_length=settings.max_model_length)
+
+
+@contextlib.contextmanager
+def _phase(name: str, record: Record) -> Iterator[None]:
+    log.info("start-up: %s", name)
+    begun = time.monotonic()
+    yield
+    record(name, time.monotonic() - begun)
+
+
+@contextlib.contextmanager
+def _known_failures(folder: Path) -> Iterator[None]:
+    """What libraries raise for files that passed our checks and still make no model."""
+    try:
+        yield
+    except LoadError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        if isinstance(error, LeptonError):
+            raise
+        raise WeightsCorrupt(f"no model can be made of {folder}: {error}") from error

@@ -1,0 +1,89 @@
+"""What is known of a loaded model, and what its tokenizer does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lepton_worker.request import Task, Tokens
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """One text as tokens; `truncated` says that its end was cut off."""
+
+    tokens: Tokens
+    truncated: bool = False
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back. Safe to use from several threads."""
+
+    def encode(self, texts: Sequence[str], cut_at: int | None = None) -> list[Tokenized]:
+        """Tokenize with the special tokens of the model; `cut_at` tokens at most, if given."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the tokens without special ones."""
+
+    def is_open(self, token: int) -> bool:
+        """Whether the text of this token can still change with the tokens behind it."""
+
+
+@dataclass(frozen=True)
+class Families:
+    """Model types, grouped by what can be built of them: anything, something that works on text
+    alone, a causal head, a masked head."""
+
+    known: frozenset[str]
+    text: frozenset[str]
+    causal: frozenset[str]
+    masked: frozenset[str]
+
+
+@dataclass(frozen=True)
+class GenerationDefaults:
+    """What the model's own generation config says where a request says nothing."""
+
+    max_new_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    ends: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How the states of a text's tokens become one vector, as the model declares it.
+
+    `modes` are joined in their order: cls, mean, max, mean_sqrt_len, weightedmean, lasttoken.
+    `prefix` goes in front of each text; `max_length` is None where the model says nothing.
+    """
+
+    modes: tuple[str, ...] = ("mean",)
+    normalize: bool = False
+    max_length: int | None = None
+    lower_case: bool = False
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model, as everything outside its backend sees it.
+
+    `offers` has one task, but for backends that answer any. `max_length` and `vocabulary` are
+    counted in tokens. `scoring` is how logits become scores: softmax, sigmoid or none.
+    """
+
+    task: Task
+    offers: frozenset[Task]
+    architecture: str
+    backend: str
+    device: str
+    dtype: str
+    max_length: int
+    vocabulary: int
+    tokenizer: Tokenizer
+    labels: tuple[str, ...] = ()
+    scoring: str = "softmax"
+    dimensions: int = 0
+    normalize: bool = False
+    defaults: GenerationDefaults = field(default_factory=GenerationDefaults)

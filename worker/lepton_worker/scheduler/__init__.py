@@ -1,0 +1,1 @@
+"""Admission, order and batches, as plain objects without device, clock or await."""

@@ -1,0 +1,1 @@
+"""gRPC: speaks the protocol and decides nothing."""

@@ -1,0 +1,76 @@
+"""The gRPC server of a worker: services, health, reflection."""
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from lepton.v1 import (
+    control_pb2,
+    control_pb2_grpc,
+    generation_pb2,
+    generation_pb2_grpc,
+    text_pb2,
+    text_pb2_grpc,
+)
+from lepton_worker.engine.worker import Worker
+from lepton_worker.errors import InvalidSetting
+from lepton_worker.serving.calls import CallInterceptor
+from lepton_worker.serving.control import ControlServicer
+from lepton_worker.serving.generation import GenerationServicer
+from lepton_worker.serving.options import OPTIONS
+from lepton_worker.serving.text import TextServicer
+
+SERVICES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (control_pb2, "Control"),
+        (generation_pb2, "Generation"),
+        (text_pb2, "Text"),
+    )
+)
+LIVENESS, READINESS = "liveness", "readiness"
+READY_NAMES = ("", READINESS, *SERVICES)
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Server:
+    """Up before the model is: calls are answered, if only with "loading"."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._settings = worker.settings
+        self._server = grpc.aio.server(
+            interceptors=[CallInterceptor(worker.metrics)], options=OPTIONS
+        )
+        self._health = health.aio.HealthServicer()
+        self.port = 0
+        control_pb2_grpc.add_ControlServicer_to_server(ControlServicer(worker), self._server)
+        generation_pb2_grpc.add_GenerationServicer_to_server(
+            GenerationServicer(worker), self._server
+        )
+        text_pb2_grpc.add_TextServicer_to_server(TextServicer(worker), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+        )
+
+    async def start(self) -> None:
+        """Listen; raises InvalidSetting if the port cannot be had."""
+        address = f"{self._settings.host}:{self._settings.grpc_port}"
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise InvalidSetting(f"cannot listen on {address}: {error}") from error
+        await self._health.set(LIVENESS, SERVING)
+        await self.set_ready(False)
+        await self._server.start()
+
+    async def set_ready(self, ready: bool) -> None:
+        """Say whether a real answer would be given now."""
+        for name in READY_NAMES:
+            await self._health.set(name, SERVING if ready else NOT_SERVING)
+
+    async def stop(self, grace: float) -> None:
+        """Close the door at once; answers on their way have `grace` seconds."""
+        await self._server.stop(grace)

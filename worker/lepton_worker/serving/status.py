@@ -1,0 +1,82 @@
+"""The table from our errors to gRPC: status code, details and trailing metadata."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from lepton_worker import errors
+from lepton_worker.errors import RequestError
+
+DOMAIN = "lepton"
+DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
+Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
+
+CODES: dict[type[RequestError], grpc.StatusCode] = {
+    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.ContextLengthExceeded: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.ModelNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.TaskNotServed: grpc.StatusCode.UNIMPLEMENTED,
+    errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.OutOfMemory: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.ModelLoading: grpc.StatusCode.UNAVAILABLE,
+    errors.Draining: grpc.StatusCode.UNAVAILABLE,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Cancelled: grpc.StatusCode.CANCELLED,
+    errors.InternalError: grpc.StatusCode.INTERNAL,
+}
+
+
+def code_of(error: RequestError) -> grpc.StatusCode:
+    """The status code of an error."""
+    return CODES[type(error)]
+
+
+def status_of(error: RequestError) -> status_pb2.Status:
+    """The error as `google.rpc.Status`, with all its details."""
+    number: int = code_of(error).value[0]
+    return status_pb2.Status(
+        code=number, message=error.message, details=[_packed(item) for item in _details(error)]
+    )
+
+
+def trailing_metadata(error: RequestError) -> Metadata:
+    """Status details, and how long a client should wait before it asks again, if that is known."""
+    details: Metadata = ((DETAILS_KEY, status_of(error).SerializeToString()),)
+    if error.retry_after is None:
+        return details
+    pushback = -1 if error.retry_after < 0 else round(error.retry_after * 1000)
+    return (*details, (PUSHBACK_KEY, str(pushback)))
+
+
+def _details(error: RequestError) -> Sequence[Message]:
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    ]
+    if error.violations:
+        details.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=item.field, description=item.description
+                    )
+                    for item in error.violations
+                ]
+            )
+        )
+    if error.retry_after is not None and error.retry_after >= 0:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(round(error.retry_after * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return details
+
+
+def _packed(message: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,1 @@
+"""Each task's own part: what comes before and after the model."""
