@@ -81,6 +81,8 @@ class Reflector:
     restarted: Callable[[], None] = lambda: None
     """Told of each failure."""
 
+    back_off: tuple[float, ...] = BACK_OFF
+
     seen_at: float | None = None
     """When the API server last gave a sign of life; None before the first complete list."""
 
@@ -149,4 +151,4 @@ class Reflector:
         if not self.trouble:
             log.warning("%s: out of view: %s", self.selection.what, error)
         self.trouble = str(error)
-        await asyncio.sleep(BACK_OFF[min(self._failures, len(BACK_OFF)) - 1])
+        await asyncio.sleep(self.back_off[min(self._failures, len(self.back_off)) - 1])
