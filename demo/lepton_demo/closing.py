@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from lepton_demo.figures import Outcome
 from lepton_demo.options import Options
-from lepton_demo.site import REPOSITORY, Site
+from lepton_demo.site import REPOSITORY, Site, python
 from lepton_demo.texts import ENCODER, WRITER
 from lepton_demo.view import milliseconds
 
@@ -56,7 +56,7 @@ def summary(outcome: Outcome) -> list[str]:
 def next_steps(options: Options, site: Site) -> list[str]:
     """Commands to try, in an order that makes sense."""
     space = f"-n {options.namespace}"
-    client = "python examples/python_client.py localhost:9000"
+    client = f"{python()} examples/python_client.py localhost:9000"
     rows = [
         *((command, "point this shell at the cluster") for command in site.shell()),
         (f"kubectl {space} get lm", "all models in one line each"),

@@ -9,7 +9,7 @@ from lepton_demo.errors import CommandFailed, Refused
 from lepton_demo.kubectl import Kubectl
 from lepton_demo.options import Options
 from lepton_demo.reach import Forwarded, Reach
-from lepton_demo.site import EXAMPLES, Note, Preparation
+from lepton_demo.site import EXAMPLES, Note, Preparation, python
 
 
 class Current:
@@ -44,7 +44,7 @@ class Current:
     def down_command(self) -> str:
         """What ends it."""
         chosen = f" --context {self._options.context}" if self._options.context else ""
-        return f"python -m lepton_demo --use-current-cluster{chosen} --down"
+        return f"{python()} -m lepton_demo --use-current-cluster{chosen} --down"
 
     def shell(self) -> Sequence[str]:
         """The user's kubectl is right already."""

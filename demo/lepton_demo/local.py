@@ -11,7 +11,7 @@ from lepton_demo.errors import CommandFailed, DemoError, Refused
 from lepton_demo.kubectl import Kubectl
 from lepton_demo.options import Images, Options
 from lepton_demo.reach import Direct, Reach
-from lepton_demo.site import CHART, EXAMPLES, REPOSITORY, Note, Preparation
+from lepton_demo.site import CHART, EXAMPLES, REPOSITORY, Note, Preparation, python
 
 OPERATOR = ("Dockerfile.operator", "base")
 WORKER = ("Dockerfile.worker", "base-torch")
@@ -64,7 +64,7 @@ class Local:
     def shell(self) -> Sequence[str]:
         """Point the shell at the local cluster."""
         name = "" if self._options.cluster == "default" else f" {self._options.cluster}"
-        return (f'eval "$({_python()} -m localcluster env{name})"',)
+        return (f'eval "$({python()} -m localcluster env{name})"',)
 
     async def _preflight(self, note: Note) -> str:
         note("looking for what a local cluster needs")
@@ -127,8 +127,3 @@ class Local:
             raise DemoError(error.output) from None
         found: dict[str, Any] = json.loads(answer)
         return found
-
-
-def _python() -> str:
-    inside = os.path.relpath(sys.executable)
-    return inside if not inside.startswith("..") else sys.executable

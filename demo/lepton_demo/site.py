@@ -1,5 +1,7 @@
 """What differs between a local cluster and the one kubectl points to."""
 
+import os
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,12 @@ class Preparation:
 
     label: str
     action: Action
+
+
+def python() -> str:
+    """What the user types for the Python that runs this."""
+    inside = os.path.relpath(sys.executable)
+    return sys.executable if inside.startswith("..") else inside
 
 
 class Site(Protocol):

@@ -18,7 +18,7 @@ from lepton_demo.screen import Step
 from lepton_demo.view import Traffic
 
 WIDEST_BARS = 60
-ROOM_FOR_TEXT = 66
+ROOM_FOR_TEXT = 64
 """Columns that a row of the panel needs beside its bars."""
 
 
@@ -72,7 +72,10 @@ class _Now:
         for row in rows:
             row.no_wrap = True
             row.overflow = "ellipsis"
-        self.panel = Panel(Group(*rows), border_style="dim", expand=False)
+        title = Text(view.title(story), style="dim")
+        self.panel = Panel(
+            Group(*rows), title=title, title_align="left", border_style="dim", expand=False
+        )
 
     def line(self, sign: RenderableType, text: str) -> RenderableType:
         """One line: sign, seconds, label, text."""

@@ -12,6 +12,7 @@ from lepton_demo.sparkline import sparkline
 from lepton_demo.tally import Tally, percentile
 
 RECENT_SECONDS = 5.0
+LABEL = 12
 SIGNS = {Stage.READY: "●", Stage.LOADING: "◐", Stage.PENDING: "○", Stage.TERMINATING: "✕"}
 COLOURS = {
     Stage.READY: "green",
@@ -65,8 +66,19 @@ def panel(story: Story, seen: Traffic, width: int) -> list[str]:
         _row("queue depth", queue, _queue(last)),
         _row("HPA wants", wanted, _wants(last)),
         _row("ready", ready, _workers(last)),
-        _row("requests", _times(story, width), _requests(seen)),
+        f"[bold]{'requests':<{LABEL}}[/] {_requests(seen)}",
     ]
+
+
+def title(story: Story) -> str:
+    """How long the load lasts, and how long ago it ended."""
+    if not story.samples:
+        return "load"
+    end = story.samples[-1].at if story.load_end is None else story.load_end
+    text = f"load for {end - story.load_start:.0f} s"
+    if story.load_end is None:
+        return text
+    return f"{text}, then none for {story.samples[-1].at - end:.0f} s"
 
 
 def line(story: Story, seen: Traffic) -> str:
@@ -86,20 +98,12 @@ def milliseconds(seconds: float | None) -> str:
 
 
 def _row(label: str, bars: str, text: str) -> str:
-    return f"[bold]{label:<12}[/] {bars}  {text}"
+    return f"[bold]{label:<{LABEL}}[/] {bars}  {text}"
 
 
 def _bars(values: Sequence[float | None], width: int, colour: str, top: float | None = None) -> str:
     drawn = sparkline(values, width, top)
     return f"[{colour}]{drawn}[/]{' ' * (width - len(drawn))}"
-
-
-def _times(story: Story, width: int) -> str:
-    end = story.samples[-1].at if story.load_end is None else story.load_end
-    text = f"load {end - story.load_start:.0f} s"
-    if story.load_end is not None:
-        text += f", then none for {story.samples[-1].at - story.load_end:.0f} s"
-    return f"[dim]{text[:width]:<{width}}[/]"
 
 
 def _queue(last: Sample) -> str:

@@ -28,8 +28,8 @@ def test_the_panel_shows_queue_wish_workers_and_requests() -> None:
 
 def test_rows_are_aligned_whatever_was_seen() -> None:
     story = Story(1, 0.0, samples=[sample(1, 1, None, ready=1), sample(2, 2, 3, ready=1)])
-    starts = {row[13:33] for row in plain(story)}
-    assert all(len(bars) == 20 for bars in starts)
+    assert {row[33:35] for row in plain(story)[:3]} == {"  "}
+    assert all(row[35] != " " for row in plain(story)[:3])
     assert plain(story)[0][13:15] == "·█"
 
 
@@ -57,6 +57,14 @@ def test_the_line_says_everything_at_once() -> None:
     )
     story.load_end = None
     assert view.line(story, SEEN).startswith("load +65 s")
+
+
+def test_the_title_tells_load_and_aftermath_apart() -> None:
+    story = whole_story()
+    assert view.title(story) == "load for 40 s, then none for 25 s"
+    story.load_end = None
+    assert view.title(story) == "load for 65 s"
+    assert view.title(Story(1, 0.0)) == "load"
 
 
 def test_failures_stand_out() -> None:
