@@ -64,7 +64,7 @@ REASONS: dict[Reason, Meaning] = {
         _MODEL_READY, Kind.WAITING, "Workers of the current spec start or load the model."
     ),
     Reason.SOURCE_NOT_FOUND: Meaning(
-        (Type.MODEL_READY, Type.AVAILABLE),
+        _MODEL_READY,
         Kind.FAILED,
         "There is no such model on the hub, no such folder, or no such PersistentVolumeClaim.",
         "Correct `spec.source`, or create what it names.",
@@ -142,9 +142,9 @@ REASONS: dict[Reason, Meaning] = {
     Reason.NOT_STARTED: Meaning(_AVAILABLE, Kind.WAITING, "No worker serves yet."),
     Reason.STOPPED: Meaning(
         (Type.AVAILABLE, Type.SCALING),
-        Kind.FAILED,
+        Kind.BLOCKED,
         "Somebody scaled the Deployment to zero; the autoscaler is off as long as it is.",
-        "`kubectl scale deployment/NAME --replicas=1`.",
+        "Start one with `kubectl scale deployment/NAME --replicas=1`.",
     ),
     Reason.ROLLED_OUT: Meaning(_PROGRESSING, Kind.FINE, "All workers run the current spec."),
     Reason.ROLLING_OUT: Meaning(

@@ -64,7 +64,8 @@ def _rows(node: Schema, path: str, required: bool) -> Iterator[str]:
 
 
 def _default(node: Schema) -> str:
-    return f"`{node['default']}`" if node.get("default") not in (None, {}) else ""
+    default = node.get("default")
+    return "" if default is None or isinstance(default, dict) else f"`{default}`"
 
 
 def _type(node: Schema) -> str:

@@ -1,0 +1,1 @@
+"""One level-triggered pass over a model, and the queue that decides when it runs."""
