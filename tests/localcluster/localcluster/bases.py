@@ -2,10 +2,10 @@
 
 import hashlib
 import shutil
-import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
+from localcluster.build_settings import authorities
 from localcluster.buildah import Buildah
 from localcluster.commands import run_logged
 from localcluster.errors import Refused
@@ -18,7 +18,6 @@ PACKAGES = ("ca-certificates", "python3", "python3-venv", "python3-pip")
 PARENTS = {"base": None, "base-torch": "base"}
 APT_SOURCES = Path("/etc/apt")
 SCRIPTS = Path("/usr/share/debootstrap/scripts")
-CA_IN_IMAGE = Path("etc/ssl/certs/ca-certificates.crt")
 # What no pod reads.
 DEAD_WEIGHT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
 DPKG_EXCLUDES = "".join(f"path-exclude /{folder}/*\n" for folder in DEAD_WEIGHT)
@@ -48,7 +47,7 @@ def key(name: str) -> str:
     if parent := PARENTS[name]:
         parts.append(key(parent))
     else:
-        parts += [SUITE, *PACKAGES, DPKG_EXCLUDES, APT_SETTINGS, _authorities().read_text()]
+        parts += [SUITE, *PACKAGES, DPKG_EXCLUDES, APT_SETTINGS, authorities().read_text()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
@@ -80,7 +79,7 @@ def _bootstrap(name: str, local: str, cache: Cache) -> None:
         cache.root / "images.log",
     )  # fmt: skip
     _slim(root)
-    shutil.copy(_authorities(), context / "ca-certificates.crt")
+    shutil.copy(authorities(), context / "ca-certificates.crt")
     run_logged(
         ["tar", "-C", root, "--one-file-system", "--numeric-owner", "--exclude=./dev/*",
          "-cf", context / "rootfs.tar", "."],
@@ -116,13 +115,3 @@ def _mirror() -> str:
     if not found:
         raise Refused("no Debian mirror is named in /etc/apt: base images cannot be made")
     return found[0]
-
-
-def _authorities() -> Path:
-    """Return this machine's bundle of certificate authorities: builds fetch through it."""
-    named = ssl.get_default_verify_paths().cafile
-    candidates = [Path(named)] if named else []
-    for path in [*candidates, Path("/") / CA_IN_IMAGE]:
-        if path.is_file():
-            return path
-    raise Refused("this machine has no certificate authorities: install ca-certificates")

@@ -4,10 +4,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from localcluster import build_settings
 from localcluster.commands import run, run_logged
 from localcluster.locks import locked
 from localcluster.paths import Cache
-from localcluster.pip_settings import pip_conf
 
 
 class Buildah:
@@ -36,17 +36,14 @@ class Buildah:
             tempfile.TemporaryDirectory(prefix="lepton-build-") as scratch,
         ):
             id_file = Path(scratch, "id")
-            settings = Path(scratch, "pip.conf")
-            settings.write_text(pip_conf())
-            settings.chmod(0o644)
-            options = [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
+            secrets = build_settings.write(Path(scratch))
+            options = [f"--secret=id={name},src={path}" for name, path in secrets.items()]
+            options += [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
             options += [f"--tag={tag}" for tag in tags]
             run_logged(
                 [
                     "buildah", "bud", *self._storage, "--isolation", "chroot", "--layers",
                     "--iidfile", id_file, "--file", dockerfile,
-                    # How this machine reaches its package index is no part of any image.
-                    "--volume", f"{settings}:/etc/pip.conf:ro",
                     *options, context,
                 ],
                 self._log,
