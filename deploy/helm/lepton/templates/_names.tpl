@@ -6,7 +6,7 @@
 {{- if and (not .Values.fullnameOverride) (not (contains "lepton" $name)) -}}
 {{- $name = printf "%s-lepton" $name -}}
 {{- end -}}
-{{- $name | trunc 45 | trimSuffix "-" -}}
+{{- $name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "lepton.operator.name" -}}{{ include "lepton.fullname" . }}-operator{{- end -}}
