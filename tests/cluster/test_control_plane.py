@@ -60,7 +60,7 @@ def test_a_bare_node_is_scheduled_to(control_plane: Cluster, namespace: str) -> 
 
     def scheduled() -> bool:
         (pod,) = control_plane.get("pods", "-n", namespace)["items"]
-        return pod["spec"].get("nodeName") == "bare"
+        return bool(pod["spec"].get("nodeName") == "bare")
 
     control_plane.eventually(scheduled, "a scheduled pod", namespace=namespace)
     control_plane.set_gpus(3, node="bare")
