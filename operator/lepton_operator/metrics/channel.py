@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from lepton.v1 import control_pb2
 
@@ -51,21 +52,19 @@ class GrpcWorker:
     """A worker behind a gRPC channel."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
-        # Without a request serializer: the question is always the same bytes.
-        self._ask: grpc.aio.UnaryUnaryMultiCallable[bytes, control_pb2.Load] = channel.unary_unary(
-            _METHOD, response_deserializer=control_pb2.Load.FromString
-        )
+        # Bytes in both directions: the question never changes, and gRPC would make None of an
+        # answer that it cannot parse.
+        self._ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_METHOD)
         self._deadline = deadline
 
     async def load(self) -> Load:
         """What it has in hand now. Raises WorkerSilent."""
         try:
-            answer = await self._ask(_REQUEST, timeout=self._deadline)
+            answer = control_pb2.Load.FromString(await self._ask(_REQUEST, timeout=self._deadline))
         except grpc.aio.AioRpcError as error:
             raise WorkerSilent(self._cause(error)) from error
-        except Exception as error:
-            # What one worker sends must not stop the questions to the others.
-            raise WorkerSilent(f"unusable answer: {error}") from error
+        except DecodeError as error:
+            raise WorkerSilent("its answer is no Load: is it a Lepton worker?") from error
         return Load(answer.waiting, answer.running)
 
     def _cause(self, error: grpc.aio.AioRpcError) -> str:

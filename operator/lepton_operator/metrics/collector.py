@@ -47,9 +47,18 @@ class Collector:
         self._followers: dict[str, _Follower] = {}
         self._readings: dict[str, Reading] = {}
         self._places = count()
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        async with asyncio.TaskGroup() as self._group:
+            self.follow()
+            await asyncio.Event().wait()
 
     def follow(self) -> None:
         """Ask exactly the workers in the roster; to be called after each change of it."""
+        if self._group is None:
+            return
         wanted = {source.id: (model, source) for model, source in self._roster.all()}
         for key, follower in list(self._followers.items()):
             if key not in wanted or wanted[key][1].address != follower.source.address:
@@ -58,14 +67,7 @@ class Collector:
             if key in self._followers:
                 self._followers[key].source = source
             else:
-                self._employ(_Follower(source, model))
-
-    async def close(self) -> None:
-        """Stop asking and hang up."""
-        tasks = [follower.task for follower in self._followers.values() if follower.task]
-        for key in list(self._followers):
-            self._dismiss(key)
-        await asyncio.gather(*tasks, return_exceptions=True)
+                self._employ(self._group, model, source)
 
     def depth(self, model: ModelKey) -> Depth | Unknown:
         """Queue depth of a model, now."""
@@ -79,9 +81,10 @@ class Collector:
             for reading in (self._readings.get(key, Reading()),)
         )
 
-    def _employ(self, follower: _Follower) -> None:
-        self._followers[follower.source.id] = follower
-        follower.task = asyncio.create_task(self._ask_on(follower), name=follower.source.name)
+    def _employ(self, group: asyncio.TaskGroup, model: ModelKey, source: Source) -> None:
+        follower = _Follower(source, model)
+        self._followers[source.id] = follower
+        follower.task = group.create_task(self._ask_on(follower), name=source.name)
 
     def _dismiss(self, key: str) -> None:
         follower = self._followers.pop(key)

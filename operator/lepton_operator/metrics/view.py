@@ -57,12 +57,10 @@ class View:
 
     async def run(self) -> None:
         """Watch and ask until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                for reflector in self._reflectors.values():
-                    group.create_task(reflector.run())
-        finally:
-            await self._collector.close()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._collector.run())
+            for reflector in self._reflectors.values():
+                group.create_task(reflector.run())
 
     def unseen(self, namespace: str) -> str | None:
         """Why nothing is known of a namespace; None when its workers are in view."""

@@ -18,6 +18,9 @@ class MemoryApi:
         self.denied: dict[str, ApiError] = {}
         """Method → what it raises instead of doing anything."""
 
+        self.refused = asyncio.Event()
+        """Set by the first call that was denied."""
+
     def get(self, collection: str, name: str) -> Json:
         """An object as it is."""
         return copy.deepcopy(self._objects[collection][name])
@@ -51,6 +54,7 @@ class MemoryApi:
         self.calls.append((method, path))
         await asyncio.sleep(0)
         if method in self.denied:
+            self.refused.set()
             raise self.denied[method]
         if path in self._objects or method == "POST":
             return self._list(path) if method == "GET" else self._create(path, body or {})
