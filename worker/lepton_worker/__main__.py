@@ -1,14 +1,17 @@
 """The command `lepton-worker`: serve a model, or write sample models."""
 
 import argparse
+import logging
+import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 STARTED_AT = time.monotonic()
 
 
-def main() -> int:
+def command() -> int:
     """Read the command line and do what it says; returns the exit status."""
     arguments = _parser().parse_args()
     if arguments.command == "samples":
@@ -45,5 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def main() -> NoReturn:
+    """Run the command and end at once, although a step of the model may still be running."""
+    status = command()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -21,6 +21,7 @@ LeptonError
     ├── DeadlineExceeded
     ├── Cancelled
     └── InternalError
+        └── DeviceLost        nothing can be computed any more: this one ends the worker after all
 
 The gRPC form of a request's error is decided in `serving/status.py`.
 """
@@ -190,3 +191,7 @@ class InternalError(RequestError):
     """A bug of ours; the text says nothing of the inside, the log does."""
 
     reason = "INTERNAL"
+
+
+class DeviceLost(InternalError):
+    """The device failed in a way that only a new process can mend."""

@@ -1,4 +1,4 @@
-"""The log: lines of text, or of JSON. Never what a request says, only who asked and how it ended."""
+"""The log, as text or JSON. Never what a request says, only who asked and how it ended."""
 
 import json
 import logging

@@ -27,6 +27,9 @@ def run(flags: Mapping[str, str], started_at: float) -> int:
         log.error("%s: %s", error.reason, error.message)
         last_words(settings.termination_log, error)
         return FAILED
+    except Exception:
+        log.exception("the worker ends because of a bug or a lost device")
+        return FAILED
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A backend that loads nothing and answers with what it was sent, for tests of clients and scaling."""
+"""A backend that loads nothing and answers with what it was sent: for tests of clients, scaling."""
 
 import hashlib
 import time

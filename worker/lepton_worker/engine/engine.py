@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from lepton_worker.backends.base import Backend
 from lepton_worker.engine.runs import EncodeRun, GenerateRun, Run, Stopwatch
-from lepton_worker.engine.step import Outcome, Part, compute, plan
-from lepton_worker.errors import DeadlineExceeded, Draining, RequestError
+from lepton_worker.engine.step import Outcome, Part, TextPart, compute, plan
+from lepton_worker.errors import DeadlineExceeded, DeviceLost, Draining, RequestError
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model
 from lepton_worker.request import EncodeJob, Job
@@ -151,8 +151,18 @@ class Engine:
         now = self._clock()
         for part, outcome in zip(parts, outcomes, strict=True):
             if part.ticket in self._scheduler:
-                part.run.watch.stepped(now, len(batch))
+                self._note(part, len(batch), now)
                 self._settle(part, outcome, now)
+        if any(isinstance(outcome, DeviceLost) for outcome in outcomes):
+            self.cut()
+            raise RuntimeError("the device is lost")
+
+    def _note(self, part: Part, batch_size: int, now: float) -> None:
+        first = part.run.watch.stepped(now, batch_size)
+        if isinstance(part, TextPart):
+            self._metrics.generated_tokens.inc()
+            if first:
+                self._metrics.first_token.observe(now - part.ticket.admitted_at)
 
     def _settle(self, part: Part, outcome: Outcome, now: float) -> None:
         if isinstance(outcome, RequestError):

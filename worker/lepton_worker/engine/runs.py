@@ -35,11 +35,13 @@ class Stopwatch:
         self._started_at = now
         return True
 
-    def stepped(self, now: float, batch_size: int) -> None:
-        """A step with this request has ended."""
-        if self._first_at is None:
-            self._first_at = now
+    def stepped(self, now: float, batch_size: int) -> bool:
+        """A step with this request has ended; True when this was the first one."""
         self._batch_size = max(self._batch_size, batch_size)
+        if self._first_at is not None:
+            return False
+        self._first_at = now
+        return True
 
     def timing(self, now: float) -> Timing:
         """All of it, as of now; what has not happened yet counts as happening now."""

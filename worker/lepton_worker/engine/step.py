@@ -63,21 +63,24 @@ def plan(batch: Sequence[Ticket[Run]], limit: int) -> list[Part]:
 
 def compute(backend: Backend, parts: Sequence[Part]) -> list[Outcome]:
     """What the backend says to each part. Never raises: a bug is an answer too."""
-    texts = [part for part in parts if isinstance(part, TextPart)]
-    lists = [part for part in parts if isinstance(part, InputsPart)]
-    tokens: Sequence[int | RequestError] = []
-    if texts:
-        decoded = _guarded(lambda: backend.decode([part.run.sequence for part in texts]))
-        tokens = [decoded] * len(texts) if isinstance(decoded, RequestError) else decoded
-    vectors: Sequence[Sequence[Vector] | RequestError] = []
-    if lists:
-        inputs = [tokens for part in lists for _, tokens in part.inputs]
-        encoded = _guarded(lambda: backend.encode(inputs))
-        vectors = (
-            [encoded] * len(lists) if isinstance(encoded, RequestError) else _cut(encoded, lists)
-        )
-    of_texts, of_lists = iter(tokens), iter(vectors)
-    return [next(of_texts if isinstance(part, TextPart) else of_lists) for part in parts]
+    tokens = iter(_decoded(backend, [part for part in parts if isinstance(part, TextPart)]))
+    vectors = iter(_encoded(backend, [part for part in parts if isinstance(part, InputsPart)]))
+    return [next(tokens if isinstance(part, TextPart) else vectors) for part in parts]
+
+
+def _decoded(backend: Backend, parts: Sequence[TextPart]) -> Sequence[Outcome]:
+    if not parts:
+        return []
+    tokens = _guarded(lambda: backend.decode([part.run.sequence for part in parts]))
+    return [tokens] * len(parts) if isinstance(tokens, RequestError) else tokens
+
+
+def _encoded(backend: Backend, parts: Sequence[InputsPart]) -> Sequence[Outcome]:
+    if not parts:
+        return []
+    inputs = [tokens for part in parts for _, tokens in part.inputs]
+    vectors = _guarded(lambda: backend.encode(inputs))
+    return [vectors] * len(parts) if isinstance(vectors, RequestError) else _cut(vectors, parts)
 
 
 def _cut(vectors: Sequence[Vector], parts: Sequence[InputsPart]) -> list[Sequence[Vector]]:

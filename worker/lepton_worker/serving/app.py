@@ -53,6 +53,7 @@ async def _serve(worker: Worker, server: Server, told: asyncio.Event) -> None:
         log.info("serving")
         await asyncio.wait({stopping, worker.running()}, return_when=asyncio.FIRST_COMPLETED)
         if worker.running().done():
+            await server.set_ready(False)
             await worker.running()
         await drain(worker, server)
     finally:

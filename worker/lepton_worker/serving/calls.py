@@ -9,17 +9,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
-import grpc
 import grpc.aio
 
-from lepton_worker.errors import InternalError, RequestError
+from lepton_worker.errors import InternalError, InvalidRequest, RequestError, Violation
 from lepton_worker.metrics import Metrics
-from lepton_worker.serving.status import code_of, trailing_metadata
+from lepton_worker.serving.status import code_of, text_of, trailing_metadata
 
 log = logging.getLogger(__name__)
 
 ID_KEY = "x-request-id"
-COUNTED = ("/lepton.v1.Generation/", "/lepton.v1.Text/")
 LONGEST_ID = 128
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -30,40 +28,17 @@ Unary: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 Stream: TypeAlias = Callable[[Any, Context], AsyncGenerator[Any, None]]
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Wraps the methods of `lepton.v1`; health and reflection stay as they are."""
+class Call:
+    """One call from its first message to its status; `sent_id` is the id in its metadata."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """The method's handler, wrapped."""
-        handler = await continuation(handler_call_details)
-        method: str = handler_call_details.method
-        if handler is None or not method.startswith("/lepton.v1."):
-            return handler
-        sent = dict(handler_call_details.invocation_metadata).get(ID_KEY, "")
-        call = _Call(method, str(sent), self._metrics)
-        wire = handler.request_deserializer, handler.response_serializer
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(call.stream(handler.unary_stream), *wire)
-        return grpc.unary_unary_rpc_method_handler(call.unary(handler.unary_unary), *wire)
-
-
-class _Call:
-    """One call from its first message to its status."""
-
-    def __init__(self, method: str, sent_id: str, metrics: Metrics) -> None:
+    def __init__(self, method: str, sent_id: str, metrics: Metrics | None) -> None:
         self._method = method
         self._sent_id = sent_id
         self._metrics = metrics
-        self._counted = method.startswith(COUNTED)
 
     def unary(self, inner: Unary) -> Unary:
+        """A handler around one that returns its answer."""
+
         async def answer(request: Any, context: Context) -> Any:
             async with self._ending(request, context):
                 response = await inner(request, context)
@@ -73,6 +48,8 @@ class _Call:
         return answer
 
     def stream(self, inner: Stream) -> Unary:
+        """A handler around one that yields its answers."""
+
         async def answer(request: Any, context: Context) -> None:
             async with (
                 self._ending(request, context),
@@ -90,9 +67,11 @@ class _Call:
 
     @contextlib.asynccontextmanager
     async def _ending(self, request: Any, context: Context) -> AsyncGenerator[None, None]:
-        request_id.set((request_id_of(request) or self._sent_id or uuid.uuid4().hex)[:LONGEST_ID])
+        """Whatever happens in the block becomes a status, a count and a line of the log."""
         begun = time.monotonic()
         try:
+            request_id.set(self._sent_id or uuid.uuid4().hex)
+            request_id.set(_own_id(request) or request_id.get())
             yield
         except RequestError as error:
             self._note(code_of(error).name, error.reason, begun)
@@ -104,7 +83,7 @@ class _Call:
             self._note(code, code, begun)
             raise
         except Exception:
-            log.exception("bug while answering %s", self._method)
+            log.exception("bug while answering %s", self._method, extra=_id())
             failure = InternalError("the worker failed on this request; its log says how")
             self._note("INTERNAL", failure.reason, begun)
             await self._abort(context, failure)
@@ -114,18 +93,37 @@ class _Call:
 
     def _note(self, code: str, reason: str, begun: float) -> None:
         seconds = time.monotonic() - begun
-        if self._counted:
+        if self._metrics is not None:
             self._metrics.answered(code, reason)
             self._metrics.request_duration.observe(seconds)
-        level = logging.DEBUG if code == "OK" or not self._counted else logging.INFO
-        log.log(level, "%s %s %s %.3f s", self._method, code, reason or "-", seconds)
+        level = logging.DEBUG if code == "OK" else logging.INFO
+        line = "%s %s %s %.3f s"
+        log.log(level, line, self._method, code, reason or "-", seconds, extra=_id())
 
     async def _abort(self, context: Context, error: RequestError) -> None:
         metadata = (*trailing_metadata(error), (ID_KEY, request_id.get()))
-        await context.abort(code_of(error), error.message, metadata)
+        await context.abort(code_of(error), text_of(error), metadata)
 
 
-def request_id_of(request: Any) -> str:
-    """The id that a request's own `meta` carries, if there is one."""
+def sent_id(metadata: dict[str, Any]) -> str:
+    """The id in a call's metadata, if it is one that can be sent back."""
+    value = str(metadata.get(ID_KEY, ""))
+    return value if _can_be_sent(value) else ""
+
+
+def _own_id(request: Any) -> str:
+    """The id that a request's own `meta` carries; raises InvalidRequest."""
     meta = getattr(request, "meta", None)
-    return str(meta.request_id) if meta is not None else ""
+    value = "" if meta is None else str(meta.request_id)
+    if not _can_be_sent(value):
+        text = f"must have at most {LONGEST_ID} characters, all of them printable ASCII"
+        raise InvalidRequest([Violation("meta.request_id", text)])
+    return value
+
+
+def _can_be_sent(value: str) -> bool:
+    return len(value) <= LONGEST_ID and value.isascii() and (value.isprintable() or not value)
+
+
+def _id() -> dict[str, str]:
+    return {"request_id": request_id.get()}

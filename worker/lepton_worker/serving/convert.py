@@ -25,7 +25,7 @@ def asked_sampling(message: generation_pb2.Sampling) -> AskedSampling:
     raise_for(sampling_violations(message))
 
     def given(name: str) -> bool:
-        return bool(message.HasField(name))  # type: ignore[arg-type]
+        return bool(message.HasField(name))
 
     return AskedSampling(
         max_new_tokens=message.max_new_tokens if given("max_new_tokens") else None,

@@ -49,7 +49,7 @@ class Seat:
 def seated(
     worker: Worker, task: Task, meta: common_pb2.RequestMeta, context: Context
 ) -> Iterator[Seat]:
-    """A place in the queue for as long as the block lasts; raises what the request is refused for."""
+    """A place in the queue for as long as the block lasts; raises why there is none."""
     remaining = context.time_remaining()
     if remaining is not None and remaining <= 0:
         raise DeadlineExceeded("the deadline had passed before the request was taken in")

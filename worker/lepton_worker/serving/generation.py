@@ -1,5 +1,6 @@
 """The service Generation."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 from lepton.v1 import generation_pb2, generation_pb2_grpc
@@ -11,6 +12,9 @@ from lepton_worker.serving.calls import Context, request_id
 from lepton_worker.serving.desk import Seat, seated
 from lepton_worker.tasks.generate import generate_job
 from lepton_worker.tasks.prepare import complaint, given_tokens
+
+PAUSE_SECONDS = 0.01
+"""After a delta. Tokens that come meanwhile go out as one: a message costs as much as many."""
 
 
 class GenerationServicer(generation_pb2_grpc.GenerationServicer):
@@ -40,6 +44,8 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
                 for message in _messages(events):
                     yield message
                 finished = isinstance(events[-1], Finish)
+                if not finished:
+                    await asyncio.sleep(PAUSE_SECONDS)
 
     async def _prompt(self, seat: Seat, request: generation_pb2.GenerateRequest) -> Tokens:
         kind = request.WhichOneof("input")
@@ -57,7 +63,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
 
 
 def _messages(events: list[Event]) -> list[generation_pb2.GenerateEvent]:
-    """Events as messages; what came while the last message was written goes into one delta."""
+    """Events as messages; all new tokens go into one delta."""
     deltas = [event for event in events if isinstance(event, Delta)]
     messages = []
     if deltas:

@@ -1,5 +1,8 @@
 """The gRPC server of a worker: services, health, reflection."""
 
+import asyncio
+import contextlib
+
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -14,9 +17,9 @@ from lepton.v1 import (
 )
 from lepton_worker.engine.worker import Worker
 from lepton_worker.errors import InvalidSetting
-from lepton_worker.serving.calls import CallInterceptor
 from lepton_worker.serving.control import ControlServicer
 from lepton_worker.serving.generation import GenerationServicer
+from lepton_worker.serving.interceptor import CallInterceptor, OpenCalls
 from lepton_worker.serving.options import OPTIONS
 from lepton_worker.serving.text import TextServicer
 
@@ -31,6 +34,9 @@ SERVICES = tuple(
 LIVENESS, READINESS = "liveness", "readiness"
 READY_NAMES = ("", READINESS, *SERVICES)
 
+LAST_WRITES_SECONDS = 0.5
+"""For what handlers have handed over already, and for watchers of the health service."""
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -40,8 +46,9 @@ class Server:
 
     def __init__(self, worker: Worker) -> None:
         self._settings = worker.settings
+        self._calls = OpenCalls()
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(worker.metrics)], options=OPTIONS
+            interceptors=[CallInterceptor(worker.metrics, self._calls)], options=OPTIONS
         )
         self._health = health.aio.HealthServicer()
         self.port = 0
@@ -72,5 +79,7 @@ class Server:
             await self._health.set(name, SERVING if ready else NOT_SERVING)
 
     async def stop(self, grace: float) -> None:
-        """Close the door at once; answers on their way have `grace` seconds."""
-        await self._server.stop(grace)
+        """End; calls that are open have `grace` seconds to do so by themselves."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._calls.none(), grace)
+        await self._server.stop(LAST_WRITES_SECONDS)

@@ -15,6 +15,9 @@ DOMAIN = "lepton"
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
+LONGEST_TEXT = 300
+MOST_VIOLATIONS = 8
+
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
 CODES: dict[type[RequestError], grpc.StatusCode] = {
@@ -29,6 +32,7 @@ CODES: dict[type[RequestError], grpc.StatusCode] = {
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Cancelled: grpc.StatusCode.CANCELLED,
     errors.InternalError: grpc.StatusCode.INTERNAL,
+    errors.DeviceLost: grpc.StatusCode.INTERNAL,
 }
 
 
@@ -37,12 +41,17 @@ def code_of(error: RequestError) -> grpc.StatusCode:
     return CODES[type(error)]
 
 
+def text_of(error: RequestError) -> str:
+    """The status text: short enough for metadata."""
+    return _short(error.message)
+
+
 def status_of(error: RequestError) -> status_pb2.Status:
     """The error as `google.rpc.Status`, with all its details."""
     number: int = code_of(error).value[0]
-    return status_pb2.Status(
-        code=number, message=error.message, details=[_packed(item) for item in _details(error)]
-    )
+    message = text_of(error)
+    details = [_packed(item) for item in _details(error)]
+    return status_pb2.Status(code=number, message=message, details=details)
 
 
 def trailing_metadata(error: RequestError) -> Metadata:
@@ -63,9 +72,9 @@ def _details(error: RequestError) -> Sequence[Message]:
             error_details_pb2.BadRequest(
                 field_violations=[
                     error_details_pb2.BadRequest.FieldViolation(
-                        field=item.field, description=item.description
+                        field=_short(item.field), description=_short(item.description)
                     )
-                    for item in error.violations
+                    for item in error.violations[:MOST_VIOLATIONS]
                 ]
             )
         )
@@ -74,6 +83,11 @@ def _details(error: RequestError) -> Sequence[Message]:
         delay.FromNanoseconds(round(error.retry_after * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return details
+
+
+def _short(text: str) -> str:
+    """Metadata has a limit of its own, and a client that gets too much of it sees another error."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
 def _packed(message: Message) -> any_pb2.Any:

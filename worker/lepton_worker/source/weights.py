@@ -128,7 +128,7 @@ def _check_layout(file: Path, tensors: dict[str, Tensor], data: int) -> None:
 
 
 def memory_needed(folder: Path, bits: int | None) -> int:
-    """Bytes of all weights when floating-point ones have `bits` each; None leaves them as stored."""
+    """Bytes of all weights when floating-point ones have `bits` each; None is as stored."""
     total = 0
     for file in weight_files(folder):
         for tensor in read_header(file).values():

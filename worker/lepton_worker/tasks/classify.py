@@ -13,7 +13,8 @@ def scores(logits: Vector, scoring: str) -> Vector:
         # The form that cannot overflow for large negative logits.
         return np.exp(-np.logaddexp(np.float32(0), -logits)).astype(np.float32)
     shifted = np.exp(logits - logits.max())
-    return (shifted / shifted.sum()).astype(np.float32)
+    probabilities: Vector = (shifted / shifted.sum()).astype(np.float32)
+    return probabilities
 
 
 def best(values: Vector, labels: tuple[str, ...], top_k: int) -> list[tuple[str, float]]:

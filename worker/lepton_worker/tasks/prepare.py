@@ -28,6 +28,9 @@ def complaint(model: Model, text: str, result: Tokenized, field: str) -> Invalid
     count = len(result.tokens)
     if count == 0:
         return InvalidRequest([Violation(field, "has no token that the model knows")])
+    if max(result.tokens.ids) >= model.vocabulary:
+        unknown = f"has token {max(result.tokens.ids)}, for which the model has no embedding"
+        return InvalidRequest([Violation(field, unknown)])
     if not result.truncated and len(text) > model.max_length * LONGEST_TOKEN:
         described = f"{len(text)} characters are far more than the {model.max_length} tokens"
         return too_long(model, described, field, count)

@@ -9,6 +9,7 @@ import safetensors
 import torch
 
 from lepton_worker.errors import (
+    DeviceLost,
     InternalError,
     LeptonError,
     LoadOutOfMemory,
@@ -58,6 +59,6 @@ def request_failures() -> Iterator[None]:
                 torch.cuda.empty_cache()
             raise OutOfMemory("there was not enough memory for this request") from error
         log.exception("the model failed")
-        raise InternalError(
-            "the model failed on this request; the worker's log says how"
-        ) from error
+        if isinstance(error, torch.AcceleratorError):
+            raise DeviceLost("the device failed; this worker starts again") from error
+        raise InternalError("the model failed on this request; the log says how") from error

@@ -1,6 +1,7 @@
 """Which model types the installed transformers knows, without importing any of them."""
 
-from transformers.models.auto import configuration_auto, modeling_auto
+from transformers import CONFIG_MAPPING
+from transformers.models.auto import modeling_auto
 
 from lepton_worker.model import Families
 
@@ -11,7 +12,7 @@ def families() -> Families:
     masked = frozenset(modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES)
     classifying = frozenset(modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
     return Families(
-        known=frozenset(configuration_auto.CONFIG_MAPPING_NAMES),
+        known=frozenset(CONFIG_MAPPING.keys()),
         text=causal | masked | classifying,
         causal=causal,
         masked=masked,

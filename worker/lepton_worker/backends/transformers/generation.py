@@ -77,7 +77,7 @@ def adjustment(module: Any) -> Adjust:
         if said.begin_suppress_tokens:
             begin = said.begin_suppress_tokens
             steps.append(SuppressTokensAtBeginLogitsProcessor(begin, prompt_length, device=device))
-        changed: torch.Tensor = steps(tokens, logits)
+        changed: torch.Tensor = steps(tokens, logits)  # type: ignore[arg-type]
         return changed
 
     return adjust

@@ -15,9 +15,10 @@ from lepton_worker.backends.base import LoadOrder
 from lepton_worker.backends.transformers.generation import Adjust, adjustment, defaults
 from lepton_worker.backends.transformers.length import longest_input
 from lepton_worker.backends.transformers.tokenizer import load_tokenizer
-from lepton_worker.errors import InvalidSetting, WeightsCorrupt, WeightsMissing
+from lepton_worker.errors import InvalidSetting, LoadOutOfMemory, WeightsCorrupt, WeightsMissing
 from lepton_worker.model import GenerationDefaults, Model, Pooling
 from lepton_worker.request import Task
+from lepton_worker.source.weights import memory_needed
 
 CLASSES: dict[Task, Any] = {
     Task.GENERATE: AutoModelForCausalLM,
@@ -43,8 +44,10 @@ class Loaded:
 
 def load_model(order: LoadOrder) -> Loaded:
     """Load module and tokenizer; raises LoadError."""
-    transformers.logging.set_verbosity_error()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = choose_device(order.device)
+    check_memory(order, device)
     module = _module(order, device)
     pooling = order.pooling if order.task is Task.EMBED else Pooling()
     tokenizer = load_tokenizer(order.folder, pooling.prefix, pooling.lower_case)
@@ -56,7 +59,7 @@ def load_model(order: LoadOrder) -> Loaded:
         architecture=type(module).__name__,
         backend="transformers",
         device=str(module.device),
-        dtype=str(module.dtype).removeprefix("torch."),
+        dtype=dtype_name(module.dtype),
         max_length=longest_input(module, order, pooling),
         vocabulary=int(module.get_input_embeddings().num_embeddings),
         tokenizer=tokenizer,
@@ -87,6 +90,26 @@ def choose_dtype(asked: str, device: torch.device) -> torch.dtype | str:
         dtype: torch.dtype = getattr(torch, asked)
         return dtype
     return "auto" if device.type == "cuda" else torch.float32
+
+
+def check_memory(order: LoadOrder, device: torch.device) -> None:
+    """Say before loading, and in figures, that the weights alone are too large."""
+    on_gpu = device.type == "cuda"
+    limit = torch.cuda.get_device_properties(device).total_memory if on_gpu else order.memory
+    dtype = choose_dtype(order.dtype, device)
+    bits = torch.finfo(dtype).bits if isinstance(dtype, torch.dtype) else None
+    needed = memory_needed(order.folder, bits)
+    if limit is not None and needed > limit:
+        where = "the GPU has" if on_gpu else "the worker may use"
+        raise LoadOutOfMemory(
+            f"the weights take {needed / 2**30:.1f} GiB as {dtype_name(dtype)}, and {where} "
+            f"{limit / 2**30:.1f} GiB: raise the memory limit, or choose a shorter dtype"
+        )
+
+
+def dtype_name(dtype: torch.dtype | str) -> str:
+    """The dtype as users write it."""
+    return "stored" if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
 
 
 def _module(order: LoadOrder, device: torch.device) -> Any:
