@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal, DecimalException
 
-_FORM = re.compile(r"([+-]?[0-9.]+)(?:([eE][+-]?[0-9]+)|([numkMGTPE]i?))?")
+_FORM = re.compile(r"([+-]?[0-9.]+)(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[numkMGTPE]))?")
 _SUFFIXES = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("num", start=-3)},
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
