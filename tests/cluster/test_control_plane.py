@@ -199,3 +199,22 @@ def test_what_needs_a_node_is_refused(control_plane: Cluster) -> None:
 def test_an_unknown_component_is_named(control_plane: Cluster) -> None:
     with pytest.raises(Refused, match="no component 'kubelet'; it has etcd"):
         control_plane.stop("kubelet")
+
+
+def test_simulated_nodes_and_pods_live(control_plane: Cluster, namespace: str) -> None:
+    control_plane.simulate(load_seconds=1)
+    try:
+        control_plane.add_node("living", {"cpu": "4", "memory": "8Gi", "pods": "10"})
+        control_plane.wait("node/living", "Ready", timeout=20)
+        control_plane.apply(deployment("web", replicas=2), namespace=namespace)
+        control_plane.wait("deployment/web", "Available", namespace=namespace, timeout=20)
+        addresses = {
+            pod["status"]["podIP"] for pod in control_plane.get("pods", "-n", namespace)["items"]
+        }
+        assert len(addresses) == 2
+        control_plane.kubectl(
+            "delete", "deployment", "web", "-n", namespace, "--cascade=foreground"
+        )
+    finally:
+        control_plane.kubectl("delete", "node", "living")
+        control_plane.stop("kwok")

@@ -94,6 +94,7 @@ def test_a_deleted_pod_is_gone_and_its_address_with_it(
 def test_a_model_folder_is_mounted(
     full_cluster: Cluster, namespace: str, image: str, tmp_path: Path
 ) -> None:
+    tmp_path.chmod(0o755)
     (tmp_path / "config.json").write_text("{}")
     full_cluster.model_volume("models", tmp_path, namespace)
     reader = pod(

@@ -65,7 +65,7 @@ def _status(arguments: argparse.Namespace) -> int:
         up = cluster.attach(name)
         kind = "with node" if up.has_node else "control plane"
         print(f"{name}: {kind}, {up.server}, {up.kubeconfig}")
-        for component, runs in up.components().items():
+        for component, runs in up.all_components().items():
             print(f"  {component:24} {'running' if runs else 'STOPPED'}")
     return 1 if broken else 0
 

@@ -3,16 +3,19 @@
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from localcluster import (
     binaries,
+    components,
     control_plane,
     images,
     kubeconfigs,
     lifecycle,
     manifests,
+    simulation,
     teardown,
 )
 from localcluster.configs import REGISTRY
@@ -91,7 +94,7 @@ class Cluster(Kubectl):
         """Return the last lines of a component's log."""
         return self._supervisor.tail(component, lines)
 
-    def components(self) -> dict[str, bool]:
+    def all_components(self) -> dict[str, bool]:
         """Return every component, and whether it runs."""
         return {name: self._supervisor.is_running(name) for name in self._supervisor.names()}
 
@@ -123,9 +126,19 @@ class Cluster(Kubectl):
         )
 
     def add_node(self, name: str, capacity: Mapping[str, str]) -> None:
-        """Register a node object that nothing stands behind, ready to be scheduled to."""
+        """Register a node that nothing stands behind; it lives on if simulate() was called."""
         manifest = manifests.bare_node(name, capacity)
         self.kubectl("create", "-f", "-", input=json.dumps(manifest))
+
+    def simulate(self, load_seconds: float = 0) -> None:
+        """Have nodes of add_node(), and the pods on them, live; pods are ready after that while."""
+        (self._run.config / "stages.yaml").write_text(simulation.stages(load_seconds))
+        if simulation.COMPONENT in self._supervisor.names():
+            self._supervisor.stop(simulation.COMPONENT)
+        flags = simulation.flags(self._plan, self._run)
+        argv = components.command(self.tool(simulation.COMPONENT), flags)
+        self._supervisor.launch(simulation.COMPONENT, argv)
+        control_plane.await_ready(simulation.COMPONENT, self._plan, self.pki, self._supervisor)
 
     def client_certificate(
         self, common_name: str, groups: Sequence[str] = (), *, ca: str = "cluster"
@@ -155,6 +168,13 @@ class Cluster(Kubectl):
         """Offer a folder of this machine to pods, as the claim of pvc://claim/path."""
         if not folder.is_dir():
             raise Refused(f"{folder} is no folder: a model volume needs one")
+        if closed := next(
+            (path for path in (folder, *folder.rglob("*")) if _is_closed(path)), None
+        ):
+            raise Refused(
+                f"{closed} is not readable for pods, which run as users of their own: "
+                f"chmod -R o+rX {folder}"
+            )
         self.apply(manifests.model_volume(claim, namespace, folder.resolve(), mode))
         bound = "jsonpath={.status.phase}=Bound"
         self.wait(f"persistentvolumeclaim/{claim}", bound, namespace=namespace, timeout=30)
@@ -170,6 +190,12 @@ class Cluster(Kubectl):
         lifecycle.down(self.name, self._cache, self._progress)
         if left := teardown.left_by(self._run, self._cache, node=self.has_node):
             raise LocalClusterError(f"cluster {self.name} left behind: {'; '.join(left)}")
+
+
+def _is_closed(path: Path) -> bool:
+    mode = path.stat().st_mode
+    wanted = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(mode) else 0)
+    return mode & wanted != wanted
 
 
 def create(

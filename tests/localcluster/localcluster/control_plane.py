@@ -83,6 +83,7 @@ def await_ready(component: str, plan: Plan, material: pki.Pki, supervisor: Super
         "coredns": f"http://127.0.0.1:{plan.ports.dns_ready}/ready",
         "registry": f"http://127.0.0.1:{plan.ports.registry}/v2/",
         "kubelet": f"http://127.0.0.1:{plan.ports.kubelet_health}/healthz",
+        "kwok": f"http://127.0.0.1:{plan.ports.simulation}/healthz",
         "kube-proxy": f"http://127.0.0.1:{plan.ports.proxy_health}/livez",
     }
     address = addresses.get(component)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -16,6 +17,9 @@ from localcluster.waiting import until
 T = TypeVar("T")
 Manifests = str | Mapping[str, Any] | Iterable[Mapping[str, Any]]
 FIELD_MANAGER = "localcluster"
+# How much of its pods a failure tells.
+LOG_PODS = 6
+LOG_LINES = 40
 
 
 class Kubectl:
@@ -56,16 +60,25 @@ class Kubectl:
         self, target: str, condition: str, *, namespace: str | None = None, timeout: float = 60
     ) -> None:
         """Wait for a condition, a JSON path (jsonpath=...), create or delete."""
-        plain = condition in ("delete", "create") or "=" in condition
-        wanted = condition if plain else f"condition={condition}"
-        limit = f"--timeout={timeout:g}s"
-        done = self.kubectl(
-            "wait", target, f"--for={wanted}", *_in(namespace), limit,
-            check=False, timeout=timeout + 30,
-        )  # fmt: skip
+        end = time.monotonic() + timeout
+        done = self._wait(target, condition, namespace, timeout)
+        if done.returncode != 0 and "NotFound" in done.stderr:
+            # kubectl gives up at once on what does not exist yet; we do not.
+            done = self._wait(target, "create", namespace, end - time.monotonic())
+            if done.returncode == 0 and condition != "create":
+                done = self._wait(target, condition, namespace, end - time.monotonic())
         if done.returncode != 0:
             report = self.story(namespace, target)
             raise DeadlinePassed(f"{target} is not {condition}: {done.stderr.strip()}\n{report}")
+
+    def _wait(
+        self, target: str, condition: str, namespace: str | None, timeout: float
+    ) -> CompletedProcess[str]:
+        plain = condition in ("delete", "create") or "=" in condition
+        wanted = condition if plain else f"condition={condition}"
+        limit = max(timeout, 1)
+        flags = [f"--for={wanted}", f"--timeout={limit:g}s", *_in(namespace)]
+        return self.kubectl("wait", target, *flags, check=False, timeout=limit + 30)
 
     def eventually(
         self,
@@ -102,19 +115,31 @@ class Kubectl:
             self.wait("serviceaccount/default", "create", namespace=name, timeout=30)
             yield name
         finally:
-            self.kubectl("delete", "namespace", name, "--wait=false", check=False)
+            self._leave(name)
 
     def story(self, namespace: str | None, target: str | None = None) -> str:
         """Tell what the cluster says of a namespace, and of one object in it."""
         place = _in(namespace)
-        asked = [("get", "pods,events", "--sort-by=.metadata.creationTimestamp", *place)]
+        asked = [["get", "pods,events", "--sort-by=.metadata.creationTimestamp", *place]]
         if target:
-            asked.insert(0, ("describe", target, *place))
+            asked.insert(0, ["describe", target, *place])
+        pods = self.kubectl("get", "pods", "-o", "name", *place, check=False).stdout.split()
+        tail = ["--all-containers", "--prefix", f"--tail={LOG_LINES}"]
+        asked += [["logs", pod, *tail, *place] for pod in pods[:LOG_PODS]]
         told = []
         for args in asked:
             said = self.kubectl(*args, check=False)
             told.append(f"--- kubectl {' '.join(args)}\n{said.stdout}{said.stderr}")
         return "\n".join(told)
+
+    def _leave(self, namespace: str) -> None:
+        """Remove a namespace without waiting, and at once what would hold the machine's CPUs."""
+        label = f"{manifests.NAMESPACE_LABEL}={namespace}"
+        self.kubectl("delete", "namespace", namespace, "--wait=false", check=False)
+        # A namespace on its way out takes no new pods, so no controller brings them back.
+        now = ["--grace-period=0", "--force", "--wait=false"]
+        self.kubectl("delete", "pods", "--all", *now, *_in(namespace), check=False)
+        self.kubectl("delete", "persistentvolumes", "-l", label, "--wait=false", check=False)
 
 
 def _in(namespace: str | None) -> list[str]:

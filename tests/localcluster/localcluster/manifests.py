@@ -5,9 +5,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from localcluster import simulation
+
 Manifest = dict[str, Any]
 
 DNS_NAMESPACE = "kube-system"
+# Volumes belong to no namespace; this one says whose they are.
+NAMESPACE_LABEL = "localcluster.lepton.ai/namespace"
 
 
 def dns(service_ip: str, host_ip: str, port: int) -> list[Manifest]:
@@ -51,7 +55,7 @@ def model_volume(claim: str, namespace: str, folder: Path, mode: str) -> list[Ma
         "kind": "PersistentVolume",
         "metadata": {
             "name": volume_name,
-            "labels": {"app.kubernetes.io/managed-by": "localcluster"},
+            "labels": {NAMESPACE_LABEL: namespace},
         },
         "spec": {
             **common,
@@ -81,6 +85,7 @@ def bare_node(name: str, capacity: Mapping[str, str]) -> Manifest:
         "kind": "Node",
         "metadata": {
             "name": name,
+            "annotations": {simulation.ANNOTATION: "true"},
             "labels": {
                 "kubernetes.io/hostname": name,
                 "kubernetes.io/os": "linux",

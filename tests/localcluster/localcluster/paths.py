@@ -151,5 +151,5 @@ def cache(environ: Mapping[str, str] = os.environ) -> Cache:
     elif xdg := environ.get("XDG_CACHE_HOME"):
         base = Path(xdg) / "lepton"
     else:
-        base = Path(environ.get("HOME", "/root")) / ".cache" / "lepton"
+        base = Path(environ.get("HOME") or Path.home()) / ".cache" / "lepton"
     return Cache(base.absolute() / "localcluster")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,17 @@ def load(path: Path) -> Plan | None:
 
 
 def parse(raw: Mapping[str, Any]) -> Plan:
-    """Build a plan from its JSON form."""
+    """Build a plan from its JSON form, also one that an older or newer version wrote.
+
+    Whatever wrote it, its cluster must at least be found and taken down.
+    """
     owner = raw["owner"]
+    options = {option.name for option in fields(Options)}
     return Plan(
         name=raw["name"],
-        options=Options(**raw["options"]),
+        options=Options(**{name: raw["options"][name] for name in options & raw["options"].keys()}),
         host_ip=raw["host_ip"],
-        ports=Ports(**raw["ports"]),
+        ports=Ports(**{port.name: raw["ports"].get(port.name, 0) for port in fields(Ports)}),
         ranges=Ranges(**raw["ranges"]),
         owner=Process(**owner) if owner else None,
     )

@@ -30,6 +30,7 @@ class Ports:
     dns_ready: int
     registry: int
     streaming: int
+    simulation: int
 
 
 def allocate(name: str, is_free: Callable[[int], bool]) -> Ports:

@@ -1,6 +1,6 @@
 """A plan survives being written down."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from localcluster import plan as plans
 from localcluster.paths import Run
@@ -20,3 +20,12 @@ def test_a_plan_is_read_as_it_was_written(plan: Plan, run: Run) -> None:
 
 def test_where_nothing_was_written_there_is_no_plan(run: Run) -> None:
     assert plans.load(run.plan) is None
+
+
+def test_a_plan_of_another_version_is_read_too(plan: Plan) -> None:
+    raw = asdict(plan)
+    del raw["ports"]["simulation"]
+    raw["ports"]["no_longer"] = 1
+    raw["options"] = {"node": True, "no_longer": 1}
+    found = plans.parse(raw)
+    assert found == replace(plan, ports=replace(plan.ports, simulation=0))
