@@ -72,6 +72,12 @@ class Buildah:
         )  # fmt: skip
         return f"sha256:{found.stdout.strip()}" if found.returncode == 0 else None
 
+    def forget_layers(self) -> None:
+        """Remove what no named image needs: layers of earlier builds, and interrupted builds."""
+        with locked(self._cache.locks / "buildah"):
+            run(["buildah", "rm", *self._storage, "--all"])
+            run(["buildah", "rmi", *self._storage, "--prune", "--force"])
+
     def _scratch(self) -> Path:
         """Return a folder for large temporary files: /tmp may be small."""
         folder = self._cache.buildah / "tmp"

@@ -1,4 +1,4 @@
-"""The command line: up, down, status, kubectl, env, build, image, leftovers."""
+"""The command line: up, down, status, kubectl, env, build, image, base, leftovers, clean."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from localcluster import binaries, cluster, images, lifecycle, teardown
+from localcluster import binaries, cluster, images, lifecycle, storage, teardown
 from localcluster.errors import LocalClusterError
 from localcluster.paths import cache
 from localcluster.plan import Options
@@ -119,6 +119,11 @@ def _leftovers(arguments: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
+def _clean(arguments: argparse.Namespace) -> None:
+    freed = storage.clean(cache(), everything=arguments.all)
+    print(f"freed {freed:.1f} GB")
+
+
 def _reap(arguments: argparse.Namespace) -> None:
     lifecycle.reap(arguments.name, Process(arguments.pid, arguments.start_time), cache())
 
@@ -156,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     env.set_defaults(run=_env)
 
     commands.add_parser("build", help="build all programs").set_defaults(run=_build)
+    clean = commands.add_parser("clean", help="free the cache's disk space")
+    clean.add_argument("--all", action="store_true", help="programs and base images too")
+    clean.set_defaults(run=_clean)
     commands.add_parser("leftovers", help="list what is still there").set_defaults(run=_leftovers)
     _add_image_commands(commands)
 

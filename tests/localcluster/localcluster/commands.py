@@ -8,6 +8,8 @@ from pathlib import Path
 from localcluster.errors import CommandFailed
 
 LAST_LINES = 60
+# What the command timeout(1) says of a command it ended.
+UNFINISHED = 124
 
 
 def run(
@@ -21,19 +23,22 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command, its output captured; `env` is added to ours."""
     words = [str(word) for word in argv]
-    done = subprocess.run(
-        words,
-        input=input,
-        env={**os.environ, **(env or {})},
-        cwd=cwd,
-        text=True,
-        errors="replace",
-        capture_output=True,
-        check=False,
-        timeout=timeout,
-        # Without input the command must not read our terminal.
-        stdin=subprocess.DEVNULL if input is None else None,
-    )
+    try:
+        done = subprocess.run(
+            words,
+            input=input,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            text=True,
+            errors="replace",
+            capture_output=True,
+            check=False,
+            timeout=timeout,
+            # Without input the command must not read our terminal.
+            stdin=subprocess.DEVNULL if input is None else None,
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(words, UNFINISHED, f"not finished after {timeout:g} s") from None
     if check and done.returncode != 0:
         raise CommandFailed(words, done.returncode, _ending(done.stdout + done.stderr))
     return done

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from localcluster import (
@@ -74,8 +74,7 @@ def all_names(cache: Cache) -> list[str]:
 
 def node_clusters(cache: Cache) -> list[str]:
     """Return the clusters that have, or are about to have, the node of this machine."""
-    plans = [plan.load(cache.run(name).plan) for name in all_names(cache)]
-    return [decided.name for decided in plans if decided and decided.options.node]
+    return [decided.name for decided in _plans(cache) if decided.options.node]
 
 
 def sweep(cache: Cache, progress: Progress) -> None:
@@ -121,17 +120,24 @@ def _decide(
                 f"cluster {others[0]} already has the node of this machine: "
                 f"python -m localcluster down {others[0]}, or use --control-plane"
             )
+        # A cluster that is just starting does not listen yet on all that it will.
+        promised = {port for other in _plans(cache) for port in astuple(other.ports)}
         decided = plan.Plan(
             name=name,
             options=options,
             host_ip=addresses.host_ip(),
-            ports=ports.allocate(name, ports.is_free),
+            ports=ports.allocate(name, lambda port: port not in promised and ports.is_free(port)),
             ranges=addresses.choose_ranges(addresses.routed()),
             owner=owner,
         )
         # Written before anything starts: whatever happens from here on, it can be taken down.
         plan.save(decided, cache.run(name).plan)
     return decided
+
+
+def _plans(cache: Cache) -> list[plan.Plan]:
+    found = [plan.load(cache.run(name).plan) for name in all_names(cache)]
+    return [decided for decided in found if decided]
 
 
 def _start(decided: plan.Plan, run: Run, cache: Cache, tools: dict[str, Path]) -> None:
