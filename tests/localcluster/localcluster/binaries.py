@@ -7,7 +7,7 @@ a version is written down.
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,33 +31,22 @@ class Tool:
     version_arguments: tuple[str, ...] = ("--version",)
 
 
-def _kubernetes(command: str) -> tuple[str, str]:
-    return command, f"k8s.io/kubernetes/cmd/{command}"
+def _kubernetes(*commands: str) -> Tool:
+    return Tool(
+        "kubernetes",
+        "k8s.io/kubernetes",
+        {command: f"k8s.io/kubernetes/cmd/{command}" for command in commands},
+        # Without them the server calls itself v0.0.0 and compares feature gates wrongly.
+        {
+            "k8s.io/component-base/version.gitVersion": "v{version}",
+            "k8s.io/component-base/version.gitMajor": "{major}",
+            "k8s.io/component-base/version.gitMinor": "{minor}",
+        },
+    )
 
 
-KUBERNETES = Tool(
-    "kubernetes",
-    "k8s.io/kubernetes",
-    dict(
-        map(
-            _kubernetes,
-            (
-                "kube-apiserver",
-                "kube-controller-manager",
-                "kube-scheduler",
-                "kubectl",
-                "kubelet",
-                "kube-proxy",
-            ),
-        )
-    ),
-    # Without them the server calls itself v0.0.0 and compares feature gates wrongly.
-    {
-        "k8s.io/component-base/version.gitVersion": "v{version}",
-        "k8s.io/component-base/version.gitMajor": "{major}",
-        "k8s.io/component-base/version.gitMinor": "{minor}",
-    },
-)
+KUBERNETES = _kubernetes("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+KUBERNETES_NODE = _kubernetes("kubelet", "kube-proxy")
 ETCD = Tool("etcd", "go.etcd.io/etcd/server/v3", {"etcd": "go.etcd.io/etcd/server/v3"})
 COREDNS = Tool("coredns", "github.com/coredns/coredns", {"coredns": "github.com/coredns/coredns"})
 REGISTRY = Tool(
@@ -86,7 +75,7 @@ KWOK = Tool(
 PAUSE = Tool("pause", "lepton.ai/localcluster/pause", {"pause": "."})
 
 CONTROL_PLANE = (ETCD, KUBERNETES)
-NODE = (COREDNS, REGISTRY, PAUSE)
+NODE = (KUBERNETES_NODE, COREDNS, REGISTRY, PAUSE)
 CLIENTS = (GRPCURL, HELM)
 ALL = (*CONTROL_PLANE, *NODE, *CLIENTS)
 
@@ -150,7 +139,7 @@ class Binaries:
             if self.find(tool, command) is None
         ]
         if missing:
-            self._refuse_without_go()
+            self._refuse_without_go([command for _, command in missing])
             with locked(self._cache.locks / "binaries", timeout=3600):
                 for number, (tool, command) in enumerate(missing, 1):
                     self._build(tool, command, f"{number} of {len(missing)}")
@@ -193,6 +182,9 @@ class Binaries:
         wanted = version(tool)
         return Path(found) if {wanted, f"v{wanted}"} & set(words) else None
 
-    def _refuse_without_go(self) -> None:
+    def _refuse_without_go(self, missing: Sequence[str]) -> None:
         if shutil.which("go", path=self._environ.get("PATH")) is None:
-            raise Refused("the cluster's programs must be built, but there is no Go: install Go")
+            raise Refused(
+                f"{', '.join(missing)} must be built, but there is no Go: install Go, "
+                f"or name a folder that has them in {ASSETS_VARIABLES[0]}"
+            )
