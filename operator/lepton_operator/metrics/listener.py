@@ -14,8 +14,8 @@ from lepton_operator.metrics.certificates import Pair
 from lepton_operator.metrics.trust import Trust
 
 GRACE = 0.5
-"""Seconds until a connection is closed, with a request in hand or idle. Answers come from memory, so
-that this is plenty."""
+"""Seconds until a connection is closed, with a request in hand or idle. Plenty for answers
+from memory."""
 
 
 class Listener:

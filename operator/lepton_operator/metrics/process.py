@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from lepton_operator.metrics import api, apiserver, health
 from lepton_operator.metrics.channel import dial
 from lepton_operator.metrics.collector import Tools as CollectorTools
-from lepton_operator.metrics.credentials import Credentials
+from lepton_operator.metrics.credentials import Credentials, Timing
 from lepton_operator.metrics.credentials import Tools as CredentialTools
 from lepton_operator.metrics.keeping import Names
 from lepton_operator.metrics.listener import GRACE, Listener
@@ -28,21 +28,21 @@ LINGER = 5.0
 """Seconds between being told to stop and closing the port: callers learn late of it."""
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, timing: Timing = Timing()) -> None:  # noqa: B008 - immutable
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(await apiserver.connect())
-        await _Process(settings, server).run(stop, stack)
+        await _Process(settings, server, timing).run(stop, stack)
 
 
 class _Process:
     """All parts of one replica."""
 
-    def __init__(self, settings: Settings, server: apiserver.ApiServer) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, server: apiserver.ApiServer, timing: Timing) -> None:
+        self._settings, self._timing = settings, timing
         self._registry = CollectorRegistry()
         telemetry = Telemetry(self._registry)
         self._view = View(
@@ -83,7 +83,9 @@ class _Process:
             secret=settings.metrics_secret,
             external=settings.metrics_external_tls,
         )
-        tools = CredentialTools(self._server, listener, _now, time.monotonic, self._telemetry)
+        tools = CredentialTools(
+            self._server, listener, _now, time.monotonic, self._telemetry, self._timing
+        )
         credentials = Credentials(names, tools)
         page = health.application(
             lambda: self._checks(credentials), credentials.notes, self._registry

@@ -1,14 +1,17 @@
 """A worker as the metrics API sees one: a real gRPC server that tells the load a test wants."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import grpc
 
 from lepton.v1 import control_pb2
 
+T = TypeVar("T")
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
@@ -64,3 +67,39 @@ async def stub_worker(
         yield worker
     finally:
         await server.stop(grace=None)
+
+
+class Workers:
+    """Stub workers on a loop of their own, for tests that are not asynchronous."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._stacks: dict[int, AsyncExitStack] = {}
+
+    def __enter__(self) -> "Workers":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for port in list(self._stacks):
+            self.kill(port)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def start(self, *, port: int = 0, waiting: int = 0, running: int = 0) -> StubWorker:
+        """Start a worker, at a given port or any."""
+        stack = AsyncExitStack()
+        made = stub_worker(self._host, port=port, waiting=waiting, running=running)
+        worker = self._call(stack.enter_async_context(made))
+        self._stacks[worker.port] = stack
+        return worker
+
+    def kill(self, port: int) -> None:
+        """End a worker as if its process had died."""
+        self._call(self._stacks.pop(port).aclose())
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=20)
