@@ -30,11 +30,18 @@ def not_risen(story: Story, pods: Sequence[Object]) -> str:
         return f"In {seconds:.0f} s of load the autoscaler did not ask for another worker."
     wanted = last.autoscaler.most if last.autoscaler else 0
     what = f"The autoscaler asked for more workers, and {marks.peak} of {wanted} came to serve."
+    return "\n  ".join([what, *complaints(pods)])
+
+
+def complaints(pods: Sequence[Object]) -> list[str]:
+    """The pods that do not serve, each with its reason where there is one."""
+    lines = []
     for pod in pods:
         if stage(pod) in (Stage.PENDING, Stage.LOADING):
-            complaint = container_complaint(pod) or "it gives no reason"
-            what += f"\n  {pod['metadata']['name']} is {stage(pod)}: {complaint}"
-    return what
+            line = f"{pod['metadata']['name']} is {stage(pod)}"
+            complaint = container_complaint(pod)
+            lines.append(f"{line}: {complaint}" if complaint else line)
+    return lines
 
 
 def not_settled(story: Story) -> str:

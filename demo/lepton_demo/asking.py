@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lepton_demo import questions, texts
+from lepton_demo.questions import Prompt
 from lepton_demo.reach import Reach
 from lepton_demo.screen import Screen, Step
 
@@ -39,16 +40,17 @@ class Asker:
         """How does this text go on?"""
 
         def so_far(text: str) -> None:
-            step.note(f"{texts.WRITER}: {' '.join(text.split())}")
+            step.note(f"{texts.WRITER}: {texts.printable(text)}")
 
         async with self._reach.service(texts.WRITER) as address:
-            written = await questions.generate(
-                address, texts.WRITER, texts.PROMPT, texts.NEW_TOKENS, so_far
-            )
+            prompt = Prompt(texts.PROMPT, texts.NEW_TOKENS, ignore_eos=random_weights)
+            written = await questions.generate(address, texts.WRITER, prompt, so_far)
         self._show(
             f"{texts.WRITER}: a continuation, streamed token by token",
             texts.written_lines(written, random_weights=random_weights),
-            texts.call_lines(address, "Generation/Generate", texts.generate_request()),
+            texts.call_lines(
+                address, "Generation/Generate", texts.generate_request(ignore_eos=random_weights)
+            ),
         )
 
     def _show(self, title: str, answer: Sequence[str], call: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from lepton_demo.texts import LOAD_SENTENCES
 
 TICK = 1.0
 ATTEMPTS = 5
+TEXTS_AT_ONCE = 4
 QUIET_SECONDS = 240.0
 DOWN_SECONDS = 420.0
 AFTERGLOW_SECONDS = 12.0
@@ -50,7 +51,7 @@ class Trial:
         """Send the load until as many workers serve as may be, then a little longer."""
         stop = asyncio.Event()
         plan = LoadPlan(Concurrency(self.callers), self.load_seconds, timeout=60, attempts=ATTEMPTS)
-        call = embedding_call(self.observer.model, LOAD_SENTENCES)
+        call = embedding_call(self.observer.model, LOAD_SENTENCES, TEXTS_AT_ONCE)
         async with reach.workers(self.observer.model) as targets:
             self.story.load_start = self._now()
             load = asyncio.create_task(run_load(targets, call, plan, tally=self.tally, stop=stop))

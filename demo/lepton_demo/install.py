@@ -1,21 +1,22 @@
 """Lepton on a cluster, by its chart; and knowing what the demo made from what was there."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lepton_demo import processes
-from lepton_demo.errors import CommandFailed, Refused
+from lepton_demo import advice, processes
+from lepton_demo.errors import CommandFailed, NotReached, Refused
 from lepton_demo.kubectl import Kubectl
 from lepton_demo.options import Images
-from lepton_demo.reading import Object
+from lepton_demo.reading import Object, is_rolled_out
 from lepton_demo.site import CHART, Note
 
 NAME = "lepton"
 MADE_BY = "installed by the demo"
 LABEL, LABEL_VALUE = "lepton.ai/made-by", "demo"
 API_SERVICE = "v1beta1.external.metrics.k8s.io"
-TIMEOUT = "10m"
+ROLLOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,39 @@ class Release:
 
 
 async def upgrade(release: Release, images: Images, note: Note) -> str:
-    """Install the chart, or bring it up to date; wait until its parts are ready."""
-    note("helm upgrade --install, and its pods become ready")
+    """Install the chart, or bring it up to date, and wait until its parts are ready."""
+    note("helm upgrade --install")
     settings = [f"--set-string={name}={value}" for name, value in image_values(images).items()]
     argv = release.helm("upgrade", "--install", NAME, str(CHART), *settings)
-    argv += ["--description", MADE_BY, "--wait", "--timeout", TIMEOUT]
-    await processes.run(argv, environ=release.kubectl.environ, on_line=note)
+    argv += ["--description", MADE_BY]
+    await processes.run(argv, environ=release.kubectl.environ)
+    await _rolled_out(release, note)
     return f"release {NAME} in {release.namespace}"
+
+
+async def _rolled_out(release: Release, note: Note) -> None:
+    """Wait until the installed Deployments are up; says meanwhile what their pods say."""
+    where = ("-n", release.namespace, "-l", f"app.kubernetes.io/instance={NAME}")
+    now = asyncio.get_running_loop().time
+    end = now() + ROLLOUT_SECONDS
+    while True:
+        found = (await release.kubectl.json("deployments,pods", *where))["items"]
+        deployments = [item for item in found if item["kind"] == "Deployment"]
+        open_ones = [item for item in deployments if not is_rolled_out(item)]
+        if deployments and not open_ones:
+            return
+        said = advice.complaints([item for item in found if item["kind"] == "Pod"])
+        note("; ".join(["pods become ready", *said]))
+        if now() > end:
+            names = [item["metadata"]["name"] for item in open_ones]
+            what = f"Not up after {ROLLOUT_SECONDS:.0f} s: {', '.join(names)}"
+            raise NotReached("\n  ".join([what, *said]), _look(names, release.namespace))
+        await asyncio.sleep(1.0)
+
+
+def _look(names: Sequence[str], namespace: str) -> list[str]:
+    logs = [f"kubectl -n {namespace} logs deployment/{name}" for name in names]
+    return [f"kubectl -n {namespace} get pods", *logs]
 
 
 def image_values(images: Images) -> Mapping[str, str]:

@@ -22,6 +22,16 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """Text to go on with."""
+
+    text: str
+    new_tokens: int
+    ignore_eos: bool = False
+    """Go on after the model ended its text, which one with random weights does anywhere."""
+
+
+@dataclass(frozen=True)
 class Written:
     """Text that a model wrote."""
 
@@ -61,13 +71,15 @@ async def classify(address: str, model: str, text: str) -> list[tuple[str, float
 
 
 async def generate(
-    address: str, model: str, prompt: str, new_tokens: int, on_text: Callable[[str], None]
+    address: str, model: str, prompt: Prompt, on_text: Callable[[str], None]
 ) -> Written:
     """Ask for a continuation; `on_text` sees the whole text so far each time more of it came."""
     request = generation_pb2.GenerateRequest(
         meta=_meta(model),
-        text=prompt,
-        sampling=generation_pb2.Sampling(max_new_tokens=new_tokens),
+        text=prompt.text,
+        sampling=generation_pb2.Sampling(
+            max_new_tokens=prompt.new_tokens, ignore_eos=prompt.ignore_eos
+        ),
     )
     text, finish = "", None
     async with grpc.aio.insecure_channel(address) as channel:
@@ -92,12 +104,13 @@ async def generate(
 
 
 def embedding_call(
-    model: str, texts: Sequence[str]
+    model: str, texts: Sequence[str], at_once: int = 1
 ) -> Callable[[grpc.aio.Channel, int], Awaitable[object]]:
-    """Return a call for a load: each request asks for the vector of the next of these texts."""
+    """Return a call for a load: each request asks for the vectors of the next of these texts."""
 
     async def call(channel: grpc.aio.Channel, number: int) -> object:
-        request = text_pb2.EmbedRequest(meta=_meta(model), inputs=[texts[number % len(texts)]])
+        inputs = [texts[(number + step) % len(texts)] for step in range(at_once)]
+        request = text_pb2.EmbedRequest(meta=_meta(model), inputs=inputs)
         answer: object = await text_pb2_grpc.TextStub(channel).Embed(request)
         return answer
 

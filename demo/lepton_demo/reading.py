@@ -119,6 +119,14 @@ def service_address(service: Object) -> str:
     return f"{_host(service['spec']['clusterIP'])}:{_port(service['spec']['ports'])}"
 
 
+def is_rolled_out(deployment: Object) -> bool:
+    """Say whether every pod that a Deployment wants is of its newest form and available."""
+    status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    counts = {status.get(f"{kind}eplicas", 0) for kind in ("r", "updatedR", "availableR")}
+    seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
+    return seen and counts == {wanted}
+
+
 def container_complaint(pod: Object) -> str:
     """Return why a container of this pod does not run, as the kubelet says it; else nothing."""
     for container in pod.get("status", {}).get("containerStatuses", []):

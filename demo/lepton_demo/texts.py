@@ -63,13 +63,12 @@ def label_lines(labels: Sequence[tuple[str, float]], *, random_weights: bool) ->
 
 def written_lines(written: Written, *, random_weights: bool) -> list[str]:
     """What the model wrote, in one line, and how fast."""
-    text = " ".join(written.text.split())
     speed = (
         f"{written.tokens} tokens, the first after {1000 * written.first_seconds:.0f} ms, "
         f"all after {1000 * written.total_seconds:.0f} ms"
     )
     return [
-        f"    “{escape(PROMPT)}” → {escape(text)}",
+        f"    “{escape(PROMPT)}” → {escape(printable(written.text))}",
         f"    {speed}",
         *([f"    [dim]{RANDOM_TEXT}[/]"] if random_weights else []),
     ]
@@ -91,6 +90,13 @@ def classify_request() -> object:
     return {"inputs": [OPINION]}
 
 
-def generate_request() -> object:
+def generate_request(*, ignore_eos: bool) -> object:
     """JSON form of a question to the generator."""
-    return {"text": PROMPT, "sampling": {"maxNewTokens": NEW_TOKENS}}
+    sampling = {"maxNewTokens": NEW_TOKENS, **({"ignoreEos": True} if ignore_eos else {})}
+    return {"text": PROMPT, "sampling": sampling}
+
+
+def printable(text: str) -> str:
+    """Text in one line, without what a terminal would take for a command."""
+    line = " ".join(text.split())
+    return "".join(sign if sign.isprintable() and sign != "\ufffd" else "·" for sign in line)

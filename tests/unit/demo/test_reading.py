@@ -131,6 +131,47 @@ def test_the_address_of_a_service() -> None:
     assert reading.service_address(service) == "10.96.0.5:9000"
 
 
+@pytest.mark.parametrize(
+    ("status", "rolled_out"),
+    [
+        ({}, False),
+        ({"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2}, False),
+        (
+            {
+                "observedGeneration": 3,
+                "replicas": 2,
+                "updatedReplicas": 2,
+                "availableReplicas": 2,
+            },
+            True,
+        ),
+        (
+            {
+                "observedGeneration": 2,
+                "replicas": 2,
+                "updatedReplicas": 2,
+                "availableReplicas": 2,
+            },
+            False,
+        ),
+        (
+            {
+                "observedGeneration": 3,
+                "replicas": 3,
+                "updatedReplicas": 2,
+                "availableReplicas": 2,
+            },
+            False,
+        ),
+    ],
+)
+def test_a_rollout_is_over_when_only_new_pods_are_left(
+    status: dict[str, int], rolled_out: bool
+) -> None:
+    deployment = {"metadata": {"generation": 3}, "spec": {"replicas": 2}, "status": status}
+    assert reading.is_rolled_out(deployment) is rolled_out
+
+
 def test_a_pod_says_why_it_does_not_run() -> None:
     waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
     assert (

@@ -126,13 +126,17 @@ def test_random_weights_are_admitted_and_real_ones_are_not_denied() -> None:
     labels = [("LABEL_1", 0.51), ("LABEL_0", 0.49)]
     assert texts.RANDOM_LABELS in plain(texts.label_lines(labels, random_weights=True))
     assert texts.RANDOM_LABELS not in plain(texts.label_lines(labels, random_weights=False))
-    written = Written("a\nb [/]", 2, 0.01, 0.05)
+    written = Written("a\nb\x1b[2J [/]", 2, 0.01, 0.05)
     assert texts.RANDOM_TEXT in plain(texts.written_lines(written, random_weights=True))
-    assert "a b [/]" in plain(texts.written_lines(written, random_weights=False))
+    assert "a b·[2J [/]" in plain(texts.written_lines(written, random_weights=False))
 
 
 def test_the_same_question_for_grpcurl_is_valid_json() -> None:
-    for request in (texts.embed_request(), texts.classify_request(), texts.generate_request()):
+    for request in (
+        texts.embed_request(),
+        texts.classify_request(),
+        texts.generate_request(ignore_eos=True),
+    ):
         (line,) = texts.call_lines("10.0.0.1:9000", "Text/Embed", request)
         command = Text.from_markup(line).plain
         assert json.loads(command.split("'")[1]) == request
