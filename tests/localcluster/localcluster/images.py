@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import bases, registry
+from localcluster import bases, host, registry
 from localcluster.buildah import Buildah
 from localcluster.configs import REGISTRY
 from localcluster.errors import Refused
@@ -14,6 +14,7 @@ from localcluster.paths import RECIPES, Cache, cache
 from localcluster.progress import Progress
 
 TAG_LENGTH = 16
+SPARE_GIGABYTES = 10
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ def build(
     where = cache()
     buildah = Buildah(where)
     arguments = {"BASE_IMAGE": bases.ensure(base, where, progress), **(build_args or {})}
+    if host.free_gigabytes(where.root) < SPARE_GIGABYTES:
+        # Every change of the tree leaves layers behind that no image needs any more.
+        buildah.forget_layers()
     with progress.step(f"building image {name}"):
         made = buildah.build(
             dockerfile, context, arguments=arguments, tags=[f"localhost/{name}:latest"]
