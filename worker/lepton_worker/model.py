@@ -25,7 +25,7 @@ class Tokenizer(Protocol):
         """Text of the tokens without special ones."""
 
     def is_open(self, token: int) -> bool:
-        """Whether the text of this token can still change with the tokens behind it."""
+        """Whether the text up to this token can still change with the tokens behind it."""
 
 
 @dataclass(frozen=True)

@@ -98,14 +98,14 @@ SAMPLES: dict[str, Sample] = {
         },
         byte_level,
     ),
-    "bert-sentiment": Sample(
+    "bert-classifier": Sample(
         "BertForSequenceClassification",
         "BertConfig",
         ENCODER,
         word_pieces,
         labels=("negative", "neutral", "positive"),
     ),
-    "distilbert-topics": Sample(
+    "distilbert-classifier": Sample(
         "DistilBertForSequenceClassification",
         "DistilBertConfig",
         {
@@ -119,7 +119,7 @@ SAMPLES: dict[str, Sample] = {
         word_pieces,
         labels=("economy", "science", "sport", "weather"),
     ),
-    "roberta-tones": Sample(
+    "roberta-multilabel": Sample(
         "RobertaForSequenceClassification",
         "RobertaConfig",
         {
@@ -131,7 +131,7 @@ SAMPLES: dict[str, Sample] = {
         roberta,
         labels=("curious", "formal", "friendly"),
     ),
-    "bert-rating": Sample(
+    "bert-regressor": Sample(
         "BertForSequenceClassification",
         "BertConfig",
         {**ENCODER, "problem_type": "regression"},

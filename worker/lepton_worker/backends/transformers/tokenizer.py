@@ -31,10 +31,7 @@ class FastTokenizer:
         self._cutting: dict[int, tokenizers.Tokenizer] = {}
         self._types = types
         self._prefix, self._lower = prefix, lower
-        vocabulary = rust.get_vocab(with_added_tokens=True)
-        self._open = frozenset(
-            number for token, number in vocabulary.items() if BYTE_TOKEN.fullmatch(token)
-        )
+        self._open = _open_tokens(rust)
 
     def encode(self, texts: Sequence[str], cut_at: int | None = None) -> list[Tokenized]:
         """Tokenize with special tokens; a cut keeps the special tokens at the end."""
@@ -60,8 +57,16 @@ class FastTokenizer:
         return self._rust.decode(list(ids), skip_special_tokens=True)
 
     def is_open(self, token: int) -> bool:
-        """Whether it is one byte of a run that is decoded as a whole."""
+        """Whether it is one byte of a run that is decoded as a whole, or a special token, which
+        is left out and so does not end such a run."""
         return token in self._open
+
+
+def _open_tokens(rust: tokenizers.Tokenizer) -> frozenset[int]:
+    vocabulary = rust.get_vocab(with_added_tokens=True)
+    run = {number for token, number in vocabulary.items() if BYTE_TOKEN.fullmatch(token)}
+    added = rust.get_added_tokens_decoder()
+    return frozenset(run | {number for number, token in added.items() if token.special})
 
 
 def load_tokenizer(folder: Path, prefix: str = "", lower: bool = False) -> FastTokenizer:

@@ -1,0 +1,78 @@
+"""Settings: where they come from, what they refuse, and in which words."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lepton_worker.errors import InvalidSetting
+from lepton_worker.settings import OPTIONS, Settings, read_settings
+
+
+def test_flags_win_over_the_environment_and_both_over_defaults() -> None:
+    settings = read_settings(
+        {"task": "embed"}, {"LEPTON_SOURCE": "/m", "LEPTON_TASK": "classify", "LEPTON_DTYPE": ""}
+    )
+    assert settings == Settings(
+        source="/m", task="embed", cache_dir=Path("~/.cache/lepton").expanduser()
+    )
+
+
+def test_every_field_can_be_set() -> None:
+    assert set(OPTIONS) == set(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("LEPTON_MODEL_NAME", "chat", "model_name", "chat"),
+        ("LEPTON_MAX_BATCH_SIZE", "4", "max_batch_size", 4),
+        ("LEPTON_MAX_QUEUE_DEPTH", "100000", "max_queue_depth", 100_000),
+        ("LEPTON_MAX_MODEL_LENGTH", "128", "max_model_length", 128),
+        ("LEPTON_GRPC_PORT", "0", "grpc_port", 0),
+        ("LEPTON_DRAIN_SECONDS", "0.5", "drain_seconds", 0.5),
+        ("LEPTON_CACHE_DIR", "/cache", "cache_dir", Path("/cache")),
+        ("LEPTON_ECHO_DELAY_MS", "20", "echo_delay_ms", 20.0),
+    ],
+)
+def test_variables_are_read(variable: str, text: str, field: str, value: object) -> None:
+    settings = read_settings({}, {"LEPTON_SOURCE": "/m", variable: text})
+    assert getattr(settings, field) == value
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "words"),
+    [
+        ({}, {}, "no source: set LEPTON_SOURCE or --source"),
+        ({}, {"LEPTON_TASK": "chat"}, "LEPTON_TASK must be one of auto, generate, classify, embed"),
+        ({"task": "chat"}, {}, "--task must be one of"),
+        ({}, {"LEPTON_MAX_BATCH_SIZE": "0"}, "LEPTON_MAX_BATCH_SIZE must be between 1 and 1024"),
+        ({}, {"LEPTON_MAX_BATCH_SIZE": "many"}, "must be a number, not 'many'"),
+        ({}, {"LEPTON_MAX_BATCH_SIZE": "1.5"}, "must be a number"),
+        ({}, {"LEPTON_DRAIN_SECONDS": "nan"}, "must be between"),
+        ({"grpc_port": "70000"}, {}, "--grpc-port must be between 0 and 65535"),
+        ({}, {"LEPTON_BACKEND": "vllm"}, "LEPTON_BACKEND must be one of"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_name(
+    flags: dict[str, str], environment: dict[str, str], words: str
+) -> None:
+    with pytest.raises(InvalidSetting, match=words):
+        read_settings(flags, environment)
+
+
+def test_echo_needs_no_source() -> None:
+    assert read_settings({"backend": "echo"}, {}).source == ""
+
+
+def test_help_and_bad_settings_do_not_import_torch() -> None:
+    code = (
+        "import sys; from lepton_worker.__main__ import command; sys.argv = ['x', *sys.argv[1:]]\n"
+        "try: command()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'grpc'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    for arguments in (["--help"], ["samples", "--help"], ["--task", "x"]):
+        subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
