@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DemoError, ExceptionGroup) as error:
         screen.show(["", f"[bold red]The demo ended early.[/] {escape(_words(error))}"])
         if not chosen.down:
-            screen.show(closing.interrupted(site))
+            screen.show(closing.left_behind(site))
         return 1
     except KeyboardInterrupt:
-        screen.show(closing.interrupted(site))
+        screen.show(["", "Stopped.", *closing.left_behind(site)])
         return INTERRUPTED
     return 0
 

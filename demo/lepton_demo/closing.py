@@ -76,11 +76,9 @@ def next_steps(options: Options, site: Site) -> list[str]:
     ]
 
 
-def interrupted(site: Site) -> Sequence[str]:
-    """What is left when the demo is stopped in the middle."""
+def left_behind(site: Site) -> Sequence[str]:
+    """What is left when the demo ends in the middle."""
     if not site.touched:
-        return ["", "Stopped before anything was brought up."]
-    return [
-        "",
-        f"Stopped. What is up stays up; run it again to go on, or end it: {site.down_command()}",
-    ]
+        return ["", "Nothing was brought up."]
+    end = site.down_command()
+    return ["", f"What was brought up is still up. Run it again to go on, or end it: {end}"]

@@ -86,17 +86,17 @@ class Current:
         return f"context {context}: {server}, {version}"
 
     async def _install(self, note: Note) -> str:
-        release = self._release()
-        await self._claim_namespace()
+        release, images = self._release(), self._options.images
         where = await install.serving_namespace(self._kubectl)
-        if where is not None and not await install.ours(release):
-            return f"was installed in {where} and is left as it is"
-        images = self._options.images
-        if images is None:
+        installed = where is not None and not await install.ours(release)
+        if not installed and images is None:
             raise Refused(
                 "Lepton is not installed in this cluster: give --operator-image and --worker-image "
                 "(REPOSITORY:TAG; README.md says how to build them), or install its chart yourself"
             )
+        await self._claim_namespace()
+        if installed or images is None:
+            return f"was installed in {where} and is left as it is"
         await install.ensure_namespace(self._kubectl, release.namespace)
         return await install.upgrade(release, images, note)
 

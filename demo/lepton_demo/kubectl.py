@@ -12,8 +12,6 @@ from lepton_demo import processes
 from lepton_demo.errors import CommandFailed
 from lepton_demo.watching import Documents, Object, Objects
 
-RESTART_SECONDS = 1.0
-
 
 class Watch:
     """The objects of one kind as the API server last showed them."""
@@ -46,6 +44,8 @@ class Kubectl:
 
     environ: Mapping[str, str]
     context: str | None = None
+    restart_seconds: float = 1.0
+    """Pause before a watch that ended is started again."""
 
     def argv(self, *args: str) -> list[str]:
         """Return the command line for these arguments."""
@@ -100,4 +100,4 @@ class Kubectl:
                     if watch.objects is not fresh:
                         watch.replace(fresh)
                     watch.apply(event)
-            await asyncio.sleep(RESTART_SECONDS)
+            await asyncio.sleep(self.restart_seconds)

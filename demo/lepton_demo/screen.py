@@ -60,7 +60,8 @@ class Plain:
             sign = "ended"
             raise
         finally:
-            self._write(f"{sign:<6} {label}: {step.outcome} ({self._clock() - start:.1f} s)")
+            outcome = f": {step.outcome}" if step.outcome else ""
+            self._write(f"{sign:<6} {label}{outcome} ({self._clock() - start:.1f} s)")
 
     def show(self, lines: Sequence[str]) -> None:
         """Write lines that stay."""

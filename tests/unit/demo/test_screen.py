@@ -54,7 +54,7 @@ def test_without_a_terminal_a_long_step_says_now_and_then_what_it_does() -> None
     assert page.lines() == [
         "  ...  Images: building (10 s)",
         "  ...  Images: pushing (20 s)",
-        "ok     Images:  (24.0 s)",
+        "ok     Images (24.0 s)",
     ]
 
 

@@ -112,9 +112,9 @@ def test_next_steps_end_with_how_to_end_it(site: Site) -> None:
 
 def test_what_was_not_brought_up_need_not_be_ended() -> None:
     site = Local(Options())
-    assert "before anything" in plain(closing.interrupted(site))
+    assert "Nothing was brought up" in plain(closing.left_behind(site))
     site.touched = True
-    assert "make demo-down" in plain(closing.interrupted(site))
+    assert "make demo-down" in plain(closing.left_behind(site))
 
 
 def test_the_current_cluster_is_ended_by_a_command_that_names_it() -> None:
