@@ -98,6 +98,8 @@ class KubeApiServer:
                 if response.status >= 400:
                     raise ApiError(response.status, _complaint(await response.read(), response))
                 yield response
+        except aiohttp.ClientPayloadError as error:
+            raise ApiError(0, "the API server closed the connection") from error
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             why = str(error) or type(error).__name__
             raise ApiError(0, f"the API server cannot be reached: {why}") from error

@@ -70,8 +70,10 @@ class GrpcWorker:
     def _cause(self, error: grpc.aio.AioRpcError) -> str:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"no answer within {self._deadline:g} s"
-        # "failed to connect to all addresses; last error: UNKNOWN: ipv4:…: … refused (111)"
-        return (error.details() or error.code().name).rpartition("last error: ")[2]
+        details = error.details() or error.code().name
+        # "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:9000: Failed to
+        # connect to remote host: Connection refused": the end of it says it all.
+        return details.rpartition("Failed to connect to remote host: ")[2]
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from urllib.request import urlopen
 from lepton_testing import metrics_manifests as manifests
 from lepton_testing.metrics_manifests import ACCOUNT, API_SERVICE, SERVICE
 from localcluster.cluster import Cluster
+from localcluster.errors import DeadlinePassed
 
 HPA = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 ROOT = "/apis/external.metrics.k8s.io/v1beta1"
@@ -42,7 +43,6 @@ class Replica:
 
     environment: dict[str, str]
     log: Path
-    program: Sequence[str] = PROGRAM
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,9 +53,7 @@ class Replica:
     def start(self) -> None:
         """Start it, without waiting for anything."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.program, env=self.environment, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(PROGRAM, env=self.environment, stdout=log, stderr=log)
 
     def end(self, number: signal.Signals) -> int:
         """Send a signal and wait for the end; returns the exit status."""
@@ -94,17 +92,20 @@ class MetricsApi:
     folder: Path
     replicas: list[Replica] = field(default_factory=list)
 
-    def start(self, program: Sequence[str] = PROGRAM) -> Replica:
+    def start(self) -> Replica:
         """Start one more replica and register it once it is ready."""
-        replica = Replica(
-            environment=self._environment(),
-            log=self.folder / f"replica-{len(self.replicas)}.log",
-            program=program,
-        )
-        self.replicas.append(replica)
+        replica = self.prepare()
         replica.start()
         self.await_ready(replica)
         self.register(replica)
+        return replica
+
+    def prepare(self, environment: Mapping[str, str] = {}) -> Replica:
+        """One more replica that does not run yet, with additions to its environment."""
+        log = self.folder / f"replica-{len(self.replicas)}.log"
+        log.touch()
+        replica = Replica({**self._environment(), **environment}, log)
+        self.replicas.append(replica)
         return replica
 
     def await_ready(self, replica: Replica) -> None:
@@ -113,7 +114,7 @@ class MetricsApi:
             self.cluster.eventually(
                 lambda: replica.page("/readyz")[0] == 200, "a replica is ready", timeout=30
             )
-        except Exception as error:
+        except DeadlinePassed as error:
             raise AssertionError(f"not ready:\n{replica.log.read_text()}") from error
 
     def register(self, replica: Replica) -> None:
