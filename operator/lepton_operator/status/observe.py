@@ -120,8 +120,9 @@ def autoscaler(item: Object | None) -> Autoscaler | None:
     """What our autoscaler says; None when there is none."""
     if item is None:
         return None
-    status = item.get("status") or {}
-    return Autoscaler(statements(item), status.get("desiredReplicas"), _depth(status))
+    status, found = item.get("status") or {}, statements(item)
+    # Before its controller has looked, the wanted number is 0 and means nothing.
+    return Autoscaler(found, status.get("desiredReplicas") if found else None, _depth(status))
 
 
 def _depth(status: Mapping[str, Any]) -> int | None:
