@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from lepton_worker.errors import LoadError
 from lepton_worker.last_words import last_words
 from lepton_worker.logs import set_up_logs
-from lepton_worker.settings import Settings, direct_libraries, process_environment, read_settings
+from lepton_worker.settings import (
+    Settings,
+    direct_libraries,
+    process_environment,
+    read_settings,
+    termination_log,
+)
 
 log = logging.getLogger(__name__)
 
@@ -17,15 +23,15 @@ FAILED = 1
 def run(flags: Mapping[str, str], started_at: float) -> int:
     """Serve until told to stop; returns the exit status, 0 after an orderly end."""
     set_up_logs("INFO", "text")
-    settings = Settings()
+    environment = process_environment()
     try:
-        settings = read_settings(flags, process_environment())
+        settings = read_settings(flags, environment)
         set_up_logs(settings.log_level, settings.log_format)
         direct_libraries(settings)
         _serve(settings, started_at)
     except LoadError as error:
         log.error("%s: %s", error.reason, error.message)
-        last_words(settings.termination_log, error)
+        last_words(termination_log(flags, environment), error)
         return FAILED
     except Exception:
         log.exception("the worker ends because of a bug or a lost device")

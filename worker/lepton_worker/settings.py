@@ -143,6 +143,12 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> S
     return dataclasses.replace(settings, cache_dir=settings.cache_dir.expanduser())
 
 
+def termination_log(flags: Mapping[str, str], environment: Mapping[str, str]) -> Path:
+    """Where last words go: known also when other settings cannot be read."""
+    text = flags.get("termination_log") or environment.get(environment_name("termination_log"))
+    return Path(text) if text else Settings.termination_log
+
+
 def process_environment() -> Mapping[str, str]:
     """The environment of this process."""
     return os.environ

@@ -1,0 +1,87 @@
+"""Workers that serve inside the test's own process, and stubs to ask them with."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from lepton.v1 import control_pb2_grpc, generation_pb2_grpc, text_pb2_grpc
+from lepton_worker.engine.worker import Worker
+from lepton_worker.metrics import Metrics
+from lepton_worker.serving.options import OPTIONS
+from lepton_worker.serving.server import Server
+from lepton_worker.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A worker that serves, and stubs of its services."""
+
+    worker: Worker
+    server: Server
+    channel: grpc.Channel
+
+    @property
+    def text(self) -> text_pb2_grpc.TextStub:
+        return text_pb2_grpc.TextStub(self.channel)
+
+    @property
+    def generation(self) -> generation_pb2_grpc.GenerationStub:
+        return generation_pb2_grpc.GenerationStub(self.channel)
+
+    @property
+    def control(self) -> control_pb2_grpc.ControlStub:
+        return control_pb2_grpc.ControlStub(self.channel)
+
+    def sample(self, name: str, **labels: str) -> float:
+        """Value of a metric, 0 if it has none yet."""
+        given = {"model": self.worker.settings.model_name, **labels}
+        return self.worker.metrics.registry.get_sample_value(name, given) or 0.0
+
+
+class Host:
+    """An event loop in a thread of its own; all workers of a test session live in it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        self._served: dict[Settings, Served] = {}
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
+
+    def serve(self, **chosen: Any) -> Served:
+        """The worker with these settings; one that serves already is used again."""
+        settings = Settings(host="127.0.0.1", grpc_port=0, **chosen)
+        if settings not in self._served:
+            self._served[settings] = self.do(self._serve(settings))
+        return self._served[settings]
+
+    async def _serve(self, settings: Settings) -> Served:
+        worker = Worker(settings, Metrics(settings.model_name, CollectorRegistry()), 0.0)
+        server = Server(worker)
+        await server.start()
+        await worker.open()
+        await server.set_ready(True)
+        return Served(worker, server, a_channel(server.port))
+
+    def close(self) -> None:
+        for served in self._served.values():
+            served.channel.close()
+            self.do(served.server.stop(1))
+            self.do(served.worker.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+def a_channel(port: int) -> grpc.Channel:
+    return grpc.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS[:2])
