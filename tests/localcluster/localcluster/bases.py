@@ -37,7 +37,10 @@ def ensure(name: str, cache: Cache, progress: Progress) -> str:
     with locked(cache.locks / f"base-{name}", timeout=3600):
         if not Buildah(cache).image_id(local):
             with progress.step(f"making the image {name} from Debian {SUITE} (minutes, once)"):
-                _derive(name, below, local, cache) if below else _bootstrap(name, local, cache)
+                if below:
+                    _derive(name, below, local, cache)
+                else:
+                    _bootstrap(name, local, cache)
     return local
 
 
@@ -102,7 +105,10 @@ def _slim(root: Path) -> None:
     (root / "etc/dpkg/dpkg.cfg.d/localcluster").write_text(DPKG_EXCLUDES)
     for folder in (*DEAD_WEIGHT, "var/cache/apt/archives", "var/lib/apt/lists"):
         for path in (root / folder).glob("*"):
-            path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+            else:
+                shutil.rmtree(path)
 
 
 def _mirror() -> str:

@@ -1,6 +1,7 @@
 """The control group of a cluster's pods, in every hierarchy this machine has."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from localcluster import processes
@@ -86,7 +87,7 @@ def kill(group: str) -> None:
 def remove(group: str) -> None:
     """Remove the group and those below it."""
     for folder in folders(group):
-        until(lambda folder=folder: _removed(folder), f"the removal of {folder}", 10)  # type: ignore[misc]
+        until(partial(_removed, folder), f"the removal of {folder}", 10)
 
 
 def _removed(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from localcluster import (
     binaries,
     components,
-    control_plane,
+    health,
     images,
     kubeconfigs,
     lifecycle,
@@ -105,7 +105,7 @@ class Cluster(Kubectl):
     def start(self, component: str, flags: Mapping[str, str] | None = None) -> None:
         """Start a stopped component and wait for it; flags replace or add, an empty one removes."""
         self._supervisor.start_again(component, flags)
-        control_plane.await_ready(component, self._plan, self.pki, self._supervisor)
+        health.await_ready(component, self._plan, self.pki, self._supervisor)
 
     def restart(self, component: str, flags: Mapping[str, str] | None = None) -> None:
         """Stop and start a component."""
@@ -138,7 +138,7 @@ class Cluster(Kubectl):
         flags = simulation.flags(self._plan, self._run)
         argv = components.command(self.tool(simulation.COMPONENT), flags)
         self._supervisor.launch(simulation.COMPONENT, argv)
-        control_plane.await_ready(simulation.COMPONENT, self._plan, self.pki, self._supervisor)
+        health.await_ready(simulation.COMPONENT, self._plan, self.pki, self._supervisor)
 
     def client_certificate(
         self, common_name: str, groups: Sequence[str] = (), *, ca: str = "cluster"

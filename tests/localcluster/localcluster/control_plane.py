@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from localcluster import components, configs, kubeconfigs, pki, probes
+from localcluster import components, configs, health, kubeconfigs, pki, probes
 from localcluster.paths import Run
 from localcluster.plan import Plan
 from localcluster.supervisor import Supervisor
@@ -55,46 +55,19 @@ def start(
     launch("etcd")
     # The API server keeps dialling until etcd is there, so it need not wait.
     launch("kube-apiserver")
-    await_ready("etcd", plan, material, supervisor)
-    await_ready("kube-apiserver", plan, material, supervisor)
+    health.await_ready("etcd", plan, material, supervisor)
+    health.await_ready("kube-apiserver", plan, material, supervisor)
     launch("kube-controller-manager")
     launch("kube-scheduler")
 
 
 def await_started(plan: Plan, material: pki.Pki, supervisor: Supervisor) -> None:
     """Wait for the two that start() leaves coming up."""
-    await_ready("kube-controller-manager", plan, material, supervisor)
-    await_ready("kube-scheduler", plan, material, supervisor)
+    health.await_ready("kube-controller-manager", plan, material, supervisor)
+    health.await_ready("kube-scheduler", plan, material, supervisor)
     # The controllers run once the first of them has written something.
     account = f"{plan.server}/api/v1/namespaces/default/serviceaccounts/default"
     supervisor.await_ready(
         "kube-controller-manager",
         lambda: probes.answers(account, authority=material.cluster_ca, client=material.admin),
-    )
-
-
-def await_ready(component: str, plan: Plan, material: pki.Pki, supervisor: Supervisor) -> None:
-    """Wait until one component answers."""
-    addresses = {
-        "etcd": f"http://127.0.0.1:{plan.ports.etcd}/readyz",
-        "kube-apiserver": f"{plan.server}/readyz",
-        "kube-controller-manager": f"https://127.0.0.1:{plan.ports.controller_manager}/healthz",
-        "kube-scheduler": f"https://127.0.0.1:{plan.ports.scheduler}/readyz",
-        "coredns": f"http://127.0.0.1:{plan.ports.dns_ready}/ready",
-        "registry": f"http://127.0.0.1:{plan.ports.registry}/v2/",
-        "kubelet": f"http://127.0.0.1:{plan.ports.kubelet_health}/healthz",
-        "kwok": f"http://127.0.0.1:{plan.ports.simulation}/healthz",
-        "kube-proxy": f"http://127.0.0.1:{plan.ports.proxy_health}/livez",
-    }
-    address = addresses.get(component)
-    if address is None:
-        return
-    ours = component == "kube-apiserver"
-    supervisor.await_ready(
-        component,
-        lambda: probes.answers(
-            address,
-            authority=material.cluster_ca if ours else None,
-            client=material.admin if ours else None,
-        ),
     )

@@ -9,6 +9,7 @@ from localcluster import (
     addresses,
     binaries,
     control_plane,
+    health,
     manifests,
     node,
     plan,
@@ -156,7 +157,7 @@ def _start(decided: plan.Plan, run: Run, cache: Cache, tools: dict[str, Path]) -
     control_plane.await_started(decided, material, supervisor)
     if decided.options.node:
         for component in ("kubelet", "kube-proxy", "coredns"):
-            control_plane.await_ready(component, decided, material, supervisor)
+            health.await_ready(component, decided, material, supervisor)
         node.await_schedulable(decided, run, tools["kubectl"], supervisor)
 
 

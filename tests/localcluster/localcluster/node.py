@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from localcluster import cgroups, components, configs, control_plane, host, images
+from localcluster import cgroups, components, configs, health, host, images
 from localcluster.addresses import link_mtu
 from localcluster.commands import run as run_command
 from localcluster.paths import Cache, Run
@@ -58,7 +58,7 @@ def await_runtime(
     supervisor: Supervisor,
 ) -> None:  # fmt: skip
     """Wait for both, and for a containerd that knows of no pod."""
-    control_plane.await_ready("registry", plan, material, supervisor)
+    health.await_ready("registry", plan, material, supervisor)
     images.push_pause(cache, plan.ports.registry, binaries["pause"])
     supervisor.await_ready("containerd", lambda: runtime_answers(run))
     if remove_containers(run):

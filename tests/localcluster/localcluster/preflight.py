@@ -33,6 +33,8 @@ NODE_SPACE = 2.0
 IMAGES_SPACE = 8.0
 CONTROL_PLANE_SPACE = 0.5
 LONGEST_SOCKET = 107
+FILESYSTEMS = Path("/proc/filesystems")
+OVERLAY = "\toverlay\n"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def _node_problems(machine: Machine, socket: Path | None) -> list[str]:
             f"the control group controllers {', '.join(missing)} are missing: "
             "enable them in the kernel, or use --control-plane"
         )
-    if "\toverlay\n" not in machine.filesystems:
+    if OVERLAY not in machine.filesystems:
         found.append(
             "the kernel has no overlay file system: modprobe overlay, or use --control-plane"
         )
@@ -122,14 +124,14 @@ def install_missing(*, node: bool, progress: Progress) -> None:
 
 def look(cache: Cache, *, node: bool) -> Machine:
     """Read what the checks look at."""
-    if node and "\toverlay\n" not in _read(Path("/proc/filesystems")):
-        run(["modprobe", "overlay"], check=False) if shutil.which("modprobe") else None
+    if node and shutil.which("modprobe") and OVERLAY not in _read(FILESYSTEMS):
+        run(["modprobe", "overlay"], check=False)
     root_controllers = Path("/sys/fs/cgroup/cgroup.controllers")
     installed = shutil.which("iptables-save") is not None
     return Machine(
         platform=sys.platform,
         is_root=os.geteuid() == 0,
-        filesystems=_read(Path("/proc/filesystems")),
+        filesystems=_read(FILESYSTEMS),
         mountinfo=_read(MOUNTINFO),
         cgroup_controllers=_read(root_controllers),
         free_gigabytes=host.free_gigabytes(cache.root),

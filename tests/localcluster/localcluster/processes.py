@@ -10,7 +10,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -97,31 +97,14 @@ def identify(pid: int) -> Process:
 
 def marked(run: Path) -> list[Process]:
     """Find every process that was started for this run folder, and their children."""
-    wanted = f"{MARK}={run}".encode()
-    found = []
-    for pid in _pids():
-        try:
-            environ = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if wanted in environ and pid != os.getpid():
-            found.append(identify(pid))
+    ours = os.getpid()
+    found = [identify(pid) for pid, mark in _marks() if mark == run and pid != ours]
     return [process for process in found if process.is_alive]
 
 
 def marks() -> set[Path]:
     """Return the run folders of all processes of any local cluster."""
-    found = set()
-    prefix = f"{MARK}=".encode()
-    for pid in _pids():
-        try:
-            environ = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        found |= {
-            Path(entry[len(prefix) :].decode()) for entry in environ if entry.startswith(prefix)
-        }
-    return found
+    return {mark for _, mark in _marks()}
 
 
 def wait_for_end(process: Process) -> None:
@@ -174,8 +157,17 @@ def _signal(processes: Iterable[Process], number: signal.Signals) -> None:
             os.close(descriptor)
 
 
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+def _marks() -> Iterator[tuple[int, Path]]:
+    """Yield the id and the mark of every process that carries one."""
+    prefix = f"{MARK}=".encode()
+    for folder in PROC.glob("[0-9]*"):
+        try:
+            environ = (folder / "environ").read_bytes()
+        except OSError:  # gone meanwhile, or somebody else's
+            continue
+        for entry in environ.split(b"\0"):
+            if entry.startswith(prefix):
+                yield int(folder.name), Path(os.fsdecode(entry[len(prefix) :]))
 
 
 def _start_time(pid: int) -> int | None:
