@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 PYTEST := $(RUN) -m pytest
-PACKAGES := operator/lepton_operator worker/lepton_worker tests/localcluster/localcluster demo/lepton_demo benchmarks/lepton_bench
+PACKAGES := operator/lepton_operator worker/lepton_worker demo/lepton_demo benchmarks/lepton_bench \
+            tests/localcluster/localcluster tests/support/lepton_testing
+TESTS := tests/conftest.py tests/unit tests/component tests/cluster tests/e2e
 CHECKED := operator worker tests demo benchmarks
 
 .DEFAULT_GOAL := help
@@ -60,7 +62,7 @@ lint: setup
 	@$(BIN)/ruff format --check --quiet $(CHECKED) || { echo "run: make format"; exit 1; }
 
 types: setup
-	@$(RUN) -m mypy $(PACKAGES) tests
+	@$(RUN) -m mypy $(PACKAGES) $(TESTS)
 
 contracts: setup
 	@$(BIN)/lint-imports --cache-dir .cache/import_linter | tail -n 12

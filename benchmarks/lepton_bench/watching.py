@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -113,9 +114,7 @@ class Api:
     ) -> AsyncIterator[None]:
         """Watch several kinds while the block runs; `seen` gets the plural and the object."""
         tasks = [
-            asyncio.create_task(
-                self.watch(plural, namespace, lambda found, plural=plural: seen(plural, found))
-            )
+            asyncio.create_task(self.watch(plural, namespace, partial(seen, plural)))
             for plural in plurals
         ]
         try:
