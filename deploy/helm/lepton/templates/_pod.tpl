@@ -19,7 +19,7 @@
 {{/* Where the pod may run and as whom: (list $ values of the part). */}}
 {{- define "lepton.pod" -}}
 {{- $root := first . -}}{{- $part := last . -}}
-{{- /* A Service named lepton-metrics would otherwise set LEPTON_METRICS_PORT, which is a setting. */}}
+{{- /* A Service named lepton-metrics would otherwise set LEPTON_METRICS_PORT, which is a setting. */ -}}
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
