@@ -20,6 +20,8 @@ async def configuration() -> Configuration:
     KUBECONFIG wins over the pod's service account, which wins over ~/.kube/config.
     """
     found = Configuration(connection_pool_maxsize=POOL)
+    # Proxies come from the kubeconfig; looking for ~/.netrc before each request costs a thread.
+    found.client_session_kwargs = {"trust_env": False}
     try:
         if not os.environ.get("KUBECONFIG") and "KUBERNETES_SERVICE_HOST" in os.environ:
             load_incluster_config(client_configuration=found)

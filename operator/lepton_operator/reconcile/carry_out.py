@@ -74,6 +74,17 @@ class Owner:
     """How many workers a new Deployment starts with."""
 
 
+@dataclass
+class Done:
+    """What came of it."""
+
+    answers: dict[Identity, Object] = field(default_factory=dict)
+    """The objects that were applied, as the server answered."""
+
+    created: bool = False
+    """Whether something exists now that did not."""
+
+
 @dataclass(frozen=True)
 class Doer:
     """Does it, for one model at a time."""
@@ -81,44 +92,45 @@ class Doer:
     cluster: Cluster
     settled: Settled
 
-    async def carry_out(self, owner: Owner, steps: Sequence[Step]) -> dict[Identity, Object]:
-        """The objects as the server answered.
+    async def carry_out(self, owner: Owner, steps: Sequence[Step]) -> Done:
+        """Do all of it.
 
         Names are taken before anything runs under them: first ServiceAccount and Services, then
         the Deployment, then what acts on it.
         Raises Refused when an object stands in the way or is not accepted, OnItsWay, ClusterError.
         """
-        answers: dict[Identity, Object] = {}
+        done = Done()
         for group in _groups(steps):
-            for item in await _together([self._step(owner, step) for step in group]):
-                if item is not None:
-                    answers[identity(item)] = item
-        return answers
+            await _together([self._step(owner, step, done) for step in group])
+        return done
 
-    async def _step(self, owner: Owner, step: Step) -> Object | None:
+    async def _step(self, owner: Owner, step: Step, done: Done) -> None:
         if isinstance(step, Delete):
             logger.info("%s: delete %s", _key(step.item), step.item["kind"])
             await self.cluster.delete(step.item)
-            return None
+            return
         try:
             if isinstance(step, Create):
-                return await self._create(owner, step.manifest)
-            return await self._repair(step.manifest)
+                item = await self._create(owner, step.manifest, done)
+            else:
+                item = await self._repair(step.manifest)
         except Rejected as error:
             raise Refused(Reason.INVALID_SPEC, _refusal(step.manifest, error)) from error
+        done.answers[identity(item)] = item
 
-    async def _create(self, owner: Owner, manifest: Object) -> Object | None:
+    async def _create(self, owner: Owner, manifest: Object, done: Done) -> Object:
         try:
             item = await self.cluster.create(manifest)
         except Conflict:
             return await self._take_over(owner.uid, manifest)
         logger.info("%s: created %s", _key(manifest), manifest["kind"])
+        done.created = True
         self._check(item, manifest)
         if manifest["kind"] == DEPLOYMENTS.kind and owner.replicas > 1:
             await self._start(_key(manifest), owner.replicas)
         return item
 
-    async def _take_over(self, uid: str, manifest: Object) -> Object | None:
+    async def _take_over(self, uid: str, manifest: Object) -> Object:
         """The name is taken. By us, when a label was removed or the index lags."""
         try:
             item = await self.cluster.get(RESOURCES[manifest["kind"]], _key(manifest))
@@ -149,13 +161,12 @@ class Doer:
             logger.warning("%s: not started with %d workers: %s", key, replicas, error)
 
 
-async def _together(calls: Sequence[Awaitable[Object | None]]) -> list[Object | None]:
-    """Results of all; every call has ended when an error is raised, refusals first."""
+async def _together(calls: Sequence[Awaitable[None]]) -> None:
+    """Every call has ended when an error is raised, refusals first."""
     results = await asyncio.gather(*calls, return_exceptions=True)
-    errors = [result for result in results if isinstance(result, BaseException)]
+    errors = [result for result in results if result is not None]
     for error in sorted(errors, key=lambda error: not isinstance(error, Refused)):
         raise error
-    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _groups(steps: Sequence[Step]) -> list[list[Step]]:

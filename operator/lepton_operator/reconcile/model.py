@@ -5,8 +5,8 @@ No pass knows what happened before it, beyond memories that only save calls.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -28,8 +28,8 @@ from lepton_operator.api.objects import (
 from lepton_operator.api.types import LeptonModel
 from lepton_operator.cluster import Cluster, Leaving, NotFound
 from lepton_operator.desired import Refused, children, source
-from lepton_operator.reconcile.carry_out import Doer, OnItsWay, Owner, Settled
-from lepton_operator.reconcile.plan import Create, plan
+from lepton_operator.reconcile.carry_out import Doer, Done, OnItsWay, Owner, Settled
+from lepton_operator.reconcile.plan import Create, Step, plan
 from lepton_operator.reconcile.queue import Outcome
 from lepton_operator.reconcile.reports import Reports
 from lepton_operator.settings import Settings
@@ -39,6 +39,8 @@ from lepton_operator.status.say import cut
 from lepton_operator.status.scaling import look_again
 from lepton_operator.status.workers import Worker, workers
 from lepton_operator.workers import Interviews
+
+REPORT_AFTER = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ class _Found:
     """What came of the acting half of a pass."""
 
     template: str | None = None
-    answers: Mapping[Identity, Object] | None = None
+    done: Done = field(default_factory=Done)
     refused: Condition | None = None
     obstacle: bool = False
 
@@ -101,6 +103,9 @@ class Reconciler:
             return Outcome()
         if found is None:
             return Outcome()
+        if found.done.created:
+            # Its events are on their way, and the pass that they bring has something to tell.
+            return Outcome(again=REPORT_AFTER)
         seen = self._observe(key, model, found)
         info = self._ask(key, model, seen, found.template)
         await self.reports.report(key, model, status_of(seen, info), seen.now)
@@ -116,11 +121,11 @@ class Reconciler:
             wanted = children(typed, self.settings, scaled_by_other=foreign)
             template = _template(wanted)
             steps = plan(wanted, self._ours(key, typed.metadata.uid), self.settled)
-            if any(isinstance(step, Create) for step in steps) and not await self._exists(model):
+            if model.get("status") and _creates(steps) and not await self._exists(model):
                 return None
             doer = Doer(self.cluster, self.settled)
             owner = Owner(typed.metadata.uid, typed.spec.scaling.min_replicas)
-            answers = await doer.carry_out(owner, steps)
+            done = await doer.carry_out(owner, steps)
         except Refused as refused:
             condition = Condition(Type.ACCEPTED, False, refused.reason, cut(refused.message))
             temporary = refused.reason != Reason.SOURCE_NOT_ALLOWED
@@ -128,12 +133,12 @@ class Reconciler:
         except OnItsWay as error:
             logger.info("%s: waiting: %s", key, error)
             return _Found(template, obstacle=True)
-        return _Found(template, answers)
+        return _Found(template, done)
 
     def _observe(self, key: Key, model: Object, found: _Found) -> Observed:
         """All that conditions depend on; answers of the server are newer than the indices."""
         uid = model["metadata"]["uid"]
-        seen = {identity(item): item for item in self._ours(key, uid)} | dict(found.answers or {})
+        seen = {identity(item): item for item in self._ours(key, uid)} | found.done.answers
         names = Children(key.name)
         return Observed(
             model=model,
@@ -156,7 +161,10 @@ class Reconciler:
         return min(names, default=None)
 
     async def _exists(self, model: Object) -> bool:
-        """Whether the index is right that there is this model; without it nothing is created."""
+        """Whether there is this model, whose children are missing though it had them.
+
+        When the index is wrong there, whatever we make would be collected, and made again.
+        """
         metadata = model["metadata"]
         try:
             found = await self.cluster.get(MODELS, Key(metadata["namespace"], metadata["name"]))
@@ -201,6 +209,10 @@ def _template(wanted: Sequence[Object]) -> str | None:
             path = ("spec", "template", "metadata", "annotations", ANNOTATION_TEMPLATE)
             return str(deep(manifest, *path))
     return None
+
+
+def _creates(steps: Sequence[Step]) -> bool:
+    return any(isinstance(step, Create) for step in steps)
 
 
 def _first_ready(found: Sequence[Worker]) -> Worker | None:
