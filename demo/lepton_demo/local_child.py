@@ -6,9 +6,10 @@ moment. What it does goes to standard error line by line, the result to standard
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from localcluster import cluster, images, lifecycle
 from localcluster.errors import LocalClusterError
@@ -72,13 +73,25 @@ def image(name: str, dockerfile: str, base: str) -> dict[str, object]:
     return {"reference": reference, "reused": not pushed}
 
 
-def volume(name: str, claim: str, folder: str, namespace: str) -> dict[str, object]:
+def offer(name: str, claim: str, folder: str, namespace: str) -> dict[str, object]:
     """Offer a folder of this machine to the pods of a namespace."""
-    cluster.attach(name, progress=Lines()).model_volume(claim, Path(folder), namespace)
+    made = cluster.attach(name, progress=Lines())
+    for item in made.get("persistentvolumes")["items"]:
+        # Kubernetes keeps a volume for a claim that is gone; a claim of the same name is another.
+        if is_released(item, namespace, claim):
+            made.kubectl("delete", "persistentvolume", item["metadata"]["name"])
+    made.model_volume(claim, Path(folder), namespace)
     return {}
 
 
-COMMANDS: dict[str, Callable[..., dict[str, object]]] = {"up": up, "image": image, "volume": volume}
+def is_released(volume: Mapping[str, Any], namespace: str, claim: str) -> bool:
+    """Say whether a PersistentVolume belonged to a claim of this name that is gone."""
+    owner = volume["spec"].get("claimRef", {})
+    phase = volume.get("status", {}).get("phase")
+    return phase == "Released" and (owner["namespace"], owner["name"]) == (namespace, claim)
+
+
+COMMANDS: dict[str, Callable[..., dict[str, object]]] = {"up": up, "image": image, "volume": offer}
 
 
 def main(argv: Sequence[str]) -> int:
