@@ -118,7 +118,7 @@ class KubeCluster:
 
     async def get(self, resource: Resource, key: Key) -> Object:
         """See Cluster."""
-        return await self._send(_Call("get", resource, _path(resource, key)))
+        return await self._send(_Call("get", resource, path_of(resource, key)))
 
     async def create(self, manifest: Object) -> Object:
         """See Cluster.
@@ -135,7 +135,7 @@ class KubeCluster:
 
     async def _apply(self, manifest: Object, **query: str) -> Object:
         resource, key = _address(manifest)
-        path = _path(resource, key, fieldManager=FIELD_MANAGER, **query)
+        path = path_of(resource, key, fieldManager=FIELD_MANAGER, **query)
         return await self._send(_Call("apply", resource, path, manifest, _APPLY))
 
     async def delete(self, item: Object) -> None:
@@ -144,11 +144,11 @@ class KubeCluster:
         only = {"preconditions": {"uid": item["metadata"]["uid"]}}
         body = {"propagationPolicy": "Background", **only}
         with suppress(NotFound, Conflict):
-            await self._send(_Call("delete", resource, _path(resource, key), body))
+            await self._send(_Call("delete", resource, path_of(resource, key), body))
 
     async def scale(self, key: Key, replicas: int) -> None:
         """See Cluster."""
-        path = _path(DEPLOYMENTS, key, "scale", fieldManager=REPLICAS_MANAGER)
+        path = path_of(DEPLOYMENTS, key, "scale", fieldManager=REPLICAS_MANAGER)
         body = {"spec": {"replicas": replicas}}
         await self._send(_Call("patch", DEPLOYMENTS, path, body, _MERGE))
 
@@ -160,18 +160,18 @@ class KubeCluster:
             {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
             {"op": "add", "path": "/status", "value": status},
         ]
-        path = _path(MODELS, key, "status", fieldManager=FIELD_MANAGER)
+        path = path_of(MODELS, key, "status", fieldManager=FIELD_MANAGER)
         return await self._send(_Call("patch", MODELS, path, body, _PATCH))
 
     async def tell(self, event: Object) -> None:
         """See Cluster."""
-        path = _path(EVENTS, Key(event["metadata"]["namespace"], ""))
+        path = path_of(EVENTS, Key(event["metadata"]["namespace"], ""))
         await self._send(_Call("create", EVENTS, path, event))
 
     async def heads(self, resource: Resource, namespace: str, selector: str = "") -> list[Object]:
         """The metadata of all objects of a kind; an empty namespace means all of them."""
         query = {"labelSelector": selector} if selector else {}
-        path = _path(resource, Key(namespace, ""), **query)
+        path = path_of(resource, Key(namespace, ""), **query)
         found = await self._send(_Call("list", resource, path, accept=_HEADS))
         items: list[Object] = [entry["metadata"] for entry in found["items"]]
         return items
@@ -201,7 +201,7 @@ class KubeCluster:
         self._count(call.verb, call.resource.plural, status)
         if status < 400:
             return answer
-        raise _error(status, answer)
+        raise error_of(status, answer)
 
     async def _exchange(self, call: _Call) -> tuple[int, Object]:
         headers = {"Accept": call.accept, "Content-Type": call.content, "User-Agent": _AGENT}
@@ -233,7 +233,8 @@ def _address(item: Mapping[str, Any]) -> tuple[Resource, Key]:
     return RESOURCES[item["kind"]], Key(metadata["namespace"], metadata["name"])
 
 
-def _path(resource: Resource, key: Key, subresource: str = "", **query: str) -> str:
+def path_of(resource: Resource, key: Key, subresource: str = "", **query: str) -> str:
+    """Where the API server has an object, or a whole kind when the name is empty."""
     root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.version}"
     place = f"/namespaces/{key.namespace}" if key.namespace else ""
     parts = [f"{root}{place}", resource.plural, key.name, subresource]
@@ -241,7 +242,8 @@ def _path(resource: Resource, key: Key, subresource: str = "", **query: str) -> 
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def _error(status: int, answer: Object) -> ClusterError:
+def error_of(status: int, answer: Object) -> ClusterError:
+    """What an answer with an error status means."""
     message = str(answer.get("message") or f"HTTP status {status}")
     causes = (answer.get("details") or {}).get("causes") or []
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):

@@ -59,12 +59,16 @@ class Interviews:
         """The model is gone."""
         self._heard.pop(key, None)
 
+    async def settled(self) -> None:
+        """Wait until nobody is being asked."""
+        while self._asking:
+            await asyncio.gather(*self._asking.values(), return_exceptions=True)
+
     async def close(self) -> None:
         """Stop asking."""
-        tasks = list(self._asking.values())
-        for task in tasks:
+        for task in self._asking.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.settled()
 
     async def _interview(self, key: Key, heard: _Heard, where: str) -> None:
         try:
