@@ -17,7 +17,7 @@ import pytest
 
 from lepton_operator.metrics.certificates import Pair, issued, names, secret_data
 from lepton_testing import metrics_manifests as manifests
-from lepton_testing.metrics_api import ROOT, MetricsApi, Replica, metrics_api
+from lepton_testing.metrics_api import QUICK, ROOT, MetricsApi, Replica, metrics_api
 from lepton_testing.stub_worker import Workers
 from localcluster import pki
 from localcluster.cluster import Cluster
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 @pytest.fixture
 def metrics(control_plane: Cluster, tmp_path: Path) -> Iterator[MetricsApi]:
-    with metrics_api(control_plane, tmp_path) as made:
+    with metrics_api(control_plane, tmp_path, QUICK) as made:
         yield made
 
 

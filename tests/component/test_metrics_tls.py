@@ -257,6 +257,25 @@ async def test_a_name_that_is_not_allowed_any_more_is_refused_on_the_open_connec
         assert (await caller.ask(DISCOVERY)).code == 401
 
 
+async def test_a_connection_that_was_taken_before_the_change_is_refused_after_it(
+    server: Server, certificates: Certificates
+) -> None:
+    old = certificates.ours.front_proxy_client
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.listener.port)
+    try:
+        # Connections are taken in order: once this one has an answer, ours was taken too.
+        assert (await server.get(DISCOVERY, old)).code == 200
+        rules = certificates.rules(authority=certificates.foreign.front_proxy_ca)
+        await server.listener.use(server.pair, rules)
+        await writer.start_tls(server.context(old), server_hostname=HOST)
+        writer.write(
+            f"GET {DISCOVERY} HTTP/1.1\r\nHost: {HOST}\r\nX-Remote-User: a\r\n\r\n".encode()
+        )
+        assert (await reader.readline()).split()[1] == b"401"
+    finally:
+        writer.close()
+
+
 async def test_the_serving_certificate_changes_without_a_lost_request(
     server: Server, certificates: Certificates
 ) -> None:
@@ -314,6 +333,8 @@ async def test_discovery_and_openapi_are_json_for_every_user_of_the_proxy(
         ("GET", "/apis", 404),
         ("GET", f"{VALUE}/more", 404),
         ("HEAD", VALUE, 405),
+        ("HEAD", DISCOVERY, 405),
+        ("HEAD", "/openapi/v2", 405),
         ("POST", VALUE, 405),
         ("DELETE", VALUE, 405),
         ("PUT", DISCOVERY, 405),

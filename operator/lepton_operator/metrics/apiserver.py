@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.client import ApiClient
+
+from lepton_operator import __version__, access
 
 Json = dict[str, Any]
 
@@ -107,13 +108,8 @@ class KubeApiServer:
 
 async def connect() -> KubeApiServer:
     """A connection as pods have it, otherwise the one that kubectl would use."""
-    configuration = Configuration()
-    try:
-        load_incluster_config(client_configuration=configuration)
-    except ConfigException:
-        await load_kube_config(client_configuration=configuration)
-    client = ApiClient(configuration)
-    client.user_agent = "lepton-metrics"
+    client = ApiClient(await access.configuration())
+    client.user_agent = f"lepton-metrics/{__version__}"
     return KubeApiServer(client)
 
 

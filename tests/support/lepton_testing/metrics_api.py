@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,9 @@ from localcluster.errors import DeadlinePassed
 HPA = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 ROOT = "/apis/external.metrics.k8s.io/v1beta1"
 
-QUICK = """
+PROGRAM = (sys.executable, "-m", "lepton_operator", "metrics")
+
+_QUICK = """
 import asyncio, logging, os
 from lepton_operator import settings
 from lepton_operator.metrics.credentials import Timing
@@ -32,9 +34,9 @@ logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(m
 timing = Timing(recheck=0.5, handover=3, farewell=10)
 asyncio.run(serve(settings.read(os.environ), timing))
 """
-"""The process with changes of certificates in seconds rather than minutes."""
 
-PROGRAM = (sys.executable, "-c", QUICK)
+QUICK = (sys.executable, "-c", _QUICK)
+"""The process with changes of certificates in seconds rather than minutes."""
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Replica:
 
     environment: dict[str, str]
     log: Path
+    program: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,7 +56,9 @@ class Replica:
     def start(self) -> None:
         """Start it, without waiting for anything."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(PROGRAM, env=self.environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self.program, env=self.environment, stdout=log, stderr=log
+            )
 
     def end(self, number: signal.Signals) -> int:
         """Send a signal and wait for the end; returns the exit status."""
@@ -90,6 +95,7 @@ class MetricsApi:
     cluster: Cluster
     namespace: str
     folder: Path
+    program: Sequence[str] = PROGRAM
     replicas: list[Replica] = field(default_factory=list)
 
     def start(self) -> Replica:
@@ -104,7 +110,7 @@ class MetricsApi:
         """One more replica that does not run yet, with additions to its environment."""
         log = self.folder / f"replica-{len(self.replicas)}.log"
         log.touch()
-        replica = Replica({**self._environment(), **environment}, log)
+        replica = Replica({**self._environment(), **environment}, log, self.program)
         self.replicas.append(replica)
         return replica
 
@@ -170,11 +176,13 @@ class MetricsApi:
 
 
 @contextmanager
-def metrics_api(cluster: Cluster, folder: Path) -> Iterator[MetricsApi]:
+def metrics_api(
+    cluster: Cluster, folder: Path, program: Sequence[str] = PROGRAM
+) -> Iterator[MetricsApi]:
     """Rights, Service, Secret and APIService of an installation; all of it is gone afterwards."""
     with ExitStack() as stack:
         namespace = stack.enter_context(cluster.namespace("lepton-metrics"))
-        made = MetricsApi(cluster, namespace, folder)
+        made = MetricsApi(cluster, namespace, folder, program)
         stack.callback(_clean, cluster, namespace)
         stack.callback(made.close)
         cluster.apply([*manifests.rights(namespace), *manifests.registration(namespace)])

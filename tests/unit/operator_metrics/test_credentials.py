@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from lepton_operator.metrics.apiserver import ApiError, Json
@@ -169,12 +170,16 @@ async def test_a_good_certificate_is_taken_as_it_is() -> None:
         assert not any(method in ("POST", "PUT") for method, _ in api.calls)
 
 
-async def test_two_replicas_that_start_together_share_one_certificate() -> None:
+async def test_two_replicas_that_start_together_share_one_certificate(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     api, clock = a_cluster(), Clock()
     async with a_replica(api, clock) as one, a_replica(api, clock) as other:
         await one.until(lambda: ready(one) and ready(other))
         assert one.pair == other.pair
         assert bundle(api) == one.pair.authorities
+        assert api.calls.count(("POST", NAMES.secrets)) == 2
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_renewal_names_the_new_authority_first_and_serves_it_later() -> None:
