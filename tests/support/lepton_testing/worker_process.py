@@ -53,7 +53,10 @@ class WorkerProcess:
         self._lines.put(None)
 
     def awaits(self, pattern: str, timeout: float = 60) -> re.Match[str]:
-        """Wait for a line of the log."""
+        """The first line of the log with the pattern, waited for if need be."""
+        for line in self.log:
+            if found := re.search(pattern, line):
+                return found
         while (line := self._lines.get(timeout=timeout)) is not None:
             self.log.append(line)
             if found := re.search(pattern, line):

@@ -70,6 +70,7 @@ async def drain(worker: Worker, server: Server) -> None:
     await server.set_ready(False)
     await asyncio.sleep(linger)
     worker.refuse()
+    log.info("no further calls")
     await worker.finish(seconds - linger)
     log.info("drained")
 
@@ -83,6 +84,7 @@ def _metrics_port(settings: Settings, metrics: Metrics) -> Iterator[None]:
         raise InvalidSetting(
             f"cannot listen on metrics port {settings.metrics_port}: {error.strerror}"
         ) from error
+    log.info("metrics on port %d", http.server_port)
     try:
         yield
     finally:

@@ -66,9 +66,9 @@ def _messages(events: list[Event]) -> list[generation_pb2.GenerateEvent]:
     """Events as messages; all new tokens go into one delta."""
     deltas = [event for event in events if isinstance(event, Delta)]
     messages = []
-    if deltas:
-        text = "".join(event.text for event in deltas)
-        ids = tuple(token for event in deltas for token in event.ids)
+    text = "".join(event.text for event in deltas)
+    ids = tuple(token for event in deltas for token in event.ids)
+    if text or ids:
         messages.append(convert.delta(Delta(text, ids)))
     messages += [convert.finish(event) for event in events if isinstance(event, Finish)]
     return messages
