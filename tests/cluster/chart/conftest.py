@@ -38,10 +38,8 @@ class Release:
 
     def uninstall(self) -> None:
         """Remove the release if it is there."""
-        run_helm(
-            "uninstall", self.name, "--namespace", self.namespace, "--ignore-not-found", "--wait",
-            env=self.cluster.env(),
-        )  # fmt: skip
+        command = ["uninstall", self.name, "--namespace", self.namespace, "--ignore-not-found"]
+        run_helm(*command, env=self.cluster.env())
 
     def await_definition(self) -> None:
         """Wait until the API server serves LeptonModels."""
@@ -50,6 +48,17 @@ class Release:
             return bool(self.cluster.kubectl("explain", "leptonmodels.spec").stdout)
 
         self.cluster.eventually(served, "LeptonModels to be served")
+
+    def drop_definition(self) -> None:
+        """Delete the definition, however it was left."""
+        # The API server now and then forgets a definition that goes soon after it came, until it
+        # is touched again.
+        command = ("delete", "crd", DEFINITION, "--ignore-not-found", "--timeout=10s")
+
+        def gone() -> bool:
+            return self.cluster.kubectl(*command, check=False).returncode == 0
+
+        self.cluster.eventually(gone, "the definition to be deleted")
 
     def _apply(self, verb: str, chart: Path, values: Values | None, *flags: str) -> None:
         where = ["--namespace", self.namespace, *self.flags, *flags]
@@ -108,4 +117,4 @@ def _released(release: Release) -> Iterator[Release]:
         yield release
     finally:
         release.uninstall()
-        release.cluster.kubectl("delete", "crd", DEFINITION, "--ignore-not-found", "--wait")
+        release.drop_definition()

@@ -150,6 +150,10 @@ def test_uninstalling_leaves_the_cluster_as_it_was(
     before = everything(plane)
     release.install({"crds": {"keep": keep}, "watchNamespaces": ["default"]})
     release.uninstall()
+    crd = ("get", "crd", DEFINITION, "--ignore-not-found", "-o", "json")
+    if not keep and (found := plane.kubectl(*crd).stdout):
+        assert json.loads(found)["metadata"]["deletionTimestamp"]
+        release.drop_definition()
     left = {
         f"apiextensions.k8s.io/v1 CustomResourceDefinition /{DEFINITION}",
         "apiregistration.k8s.io/v1 APIService /v1alpha1.lepton.ai",
