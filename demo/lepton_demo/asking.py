@@ -23,7 +23,7 @@ class Asker:
         self._show(
             f"{title} numbers; cosine similarity of each pair",
             texts.similarity_lines(found.vectors),
-            texts.call_lines(address, "Text/Embed", texts.embed_request()),
+            texts.call_lines(address, texts.EMBED),
         )
 
     async def classify(self, *, random_weights: bool) -> None:
@@ -33,7 +33,7 @@ class Asker:
         self._show(
             f"{texts.CLASSIFIER}: labels with probabilities",
             texts.label_lines(labels, random_weights=random_weights),
-            texts.call_lines(address, "Text/Classify", texts.classify_request()),
+            texts.call_lines(address, texts.CLASSIFY),
         )
 
     async def generate(self, step: Step, *, random_weights: bool) -> None:
@@ -48,10 +48,8 @@ class Asker:
         self._show(
             f"{texts.WRITER}: a continuation, streamed token by token",
             texts.written_lines(written, random_weights=random_weights),
-            texts.call_lines(
-                address, "Generation/Generate", texts.generate_request(ignore_eos=random_weights)
-            ),
+            texts.call_lines(address, texts.generate_question(ignore_eos=random_weights)),
         )
 
     def _show(self, title: str, answer: Sequence[str], call: Sequence[str]) -> None:
-        self._screen.show(["", f"  [bold]{title}[/]", *answer, *call, ""])
+        self._screen.show(["", f"  [bold]{title}[/]", *answer, *call])

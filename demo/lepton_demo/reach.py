@@ -46,7 +46,12 @@ class Direct:
         chosen = f"lepton.ai/model={model},lepton.ai/endpoints=workers"
         args = ("endpointslices", "-n", self._namespace, "-l", chosen)
         async with self._kubectl.watch(*args) as slices:
-            yield lambda: ready_addresses(slices.objects.all())
+
+            def addresses() -> list[str]:
+                return ready_addresses(slices.objects.all())
+
+            await _first(addresses, slices)
+            yield addresses
 
 
 class Forwarded:
@@ -70,6 +75,7 @@ class Forwarded:
             forwards = _Forwards(pods, self._forward)
             task = asyncio.create_task(forwards.follow())
             try:
+                await _first(forwards.addresses, pods)
                 yield forwards.addresses
             finally:
                 task.cancel()
@@ -140,6 +146,14 @@ class _Forwards:
     def _names(self, *stages: Stage) -> set[str]:
         found = self._pods.objects.all()
         return {pod["metadata"]["name"] for pod in found if stage(pod) in stages}
+
+
+async def _first(addresses: Callable[[], Sequence[str]], watch: Watch) -> None:
+    """Wait until there is a worker to be asked; not for ever, since there may be none."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FORWARD_SECONDS):
+            while not addresses():
+                await watch.changed(LOOK_SECONDS / 4)
 
 
 async def _announced(process: asyncio.subprocess.Process) -> str | None:

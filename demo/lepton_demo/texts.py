@@ -3,10 +3,12 @@
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.markup import escape
 
 from lepton_demo.questions import Written
+from lepton_demo.site import python
 from lepton_demo.vectors import Vector, closest, similarities, table
 
 ENCODER = "minilm"
@@ -35,6 +37,21 @@ LOAD_SENTENCES = (
     "The orchard gave more apples than they could sell, so the whole village made cider.",
     "Nobody had written down the recipe, and everyone remembered it in a different way.",
 )
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question as somebody else would ask it."""
+
+    task: str
+    method: str
+    text: str
+    request: object
+    """Its JSON form."""
+
+
+EMBED = Question("embed", "Text/Embed", SENTENCES[0], {"inputs": [SENTENCES[0]]})
+CLASSIFY = Question("classify", "Text/Classify", OPINION, {"inputs": [OPINION]})
 
 RANDOM_LABELS = "Random weights: the labels mean nothing; the road they took is real."
 RANDOM_TEXT = "Random weights: the words mean nothing; they stream as a trained model's would."
@@ -74,26 +91,22 @@ def written_lines(written: Written, *, random_weights: bool) -> list[str]:
     ]
 
 
-def call_lines(address: str, service: str, request: object) -> list[str]:
-    """The same question for grpcurl."""
-    body = shlex.quote(json.dumps(request, ensure_ascii=False))
-    return [f"    [cyan]{escape(f'grpcurl -plaintext -d {body} {address} lepton.v1.{service}')}[/]"]
+def call_lines(address: str, question: Question) -> list[str]:
+    """The same question for grpcurl and for the example client."""
+    body = shlex.quote(json.dumps(question.request, ensure_ascii=False))
+    commands = (
+        f"grpcurl -plaintext -d {body} {address} lepton.v1.{question.method}",
+        f"{python()} examples/python_client.py {address} {question.task} "
+        f"{shlex.quote(question.text)}",
+    )
+    return [f"    [cyan]{escape(command)}[/]" for command in commands]
 
 
-def embed_request() -> object:
-    """JSON form of a question to the encoder."""
-    return {"inputs": [SENTENCES[0]]}
-
-
-def classify_request() -> object:
-    """JSON form of a question to the classifier."""
-    return {"inputs": [OPINION]}
-
-
-def generate_request(*, ignore_eos: bool) -> object:
-    """JSON form of a question to the generator."""
+def generate_question(*, ignore_eos: bool) -> Question:
+    """The question to the generator."""
     sampling = {"maxNewTokens": NEW_TOKENS, **({"ignoreEos": True} if ignore_eos else {})}
-    return {"text": PROMPT, "sampling": sampling}
+    request = {"text": PROMPT, "sampling": sampling}
+    return Question("generate", "Generation/Generate", PROMPT, request)
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,7 @@
 """What is said: when things go well, when they do not, and what to try next."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -131,16 +132,15 @@ def test_random_weights_are_admitted_and_real_ones_are_not_denied() -> None:
     assert "a b·[2J [/]" in plain(texts.written_lines(written, random_weights=False))
 
 
-def test_the_same_question_for_grpcurl_is_valid_json() -> None:
-    for request in (
-        texts.embed_request(),
-        texts.classify_request(),
-        texts.generate_request(ignore_eos=True),
-    ):
-        (line,) = texts.call_lines("10.0.0.1:9000", "Text/Embed", request)
-        command = Text.from_markup(line).plain
-        assert json.loads(command.split("'")[1]) == request
-        assert command.endswith("10.0.0.1:9000 lepton.v1.Text/Embed")
+@pytest.mark.parametrize(
+    "question", [texts.EMBED, texts.CLASSIFY, texts.generate_question(ignore_eos=True)]
+)
+def test_the_same_question_can_be_pasted_into_a_shell(question: texts.Question) -> None:
+    lines = texts.call_lines("10.0.0.1:9000", question)
+    grpcurl, client = (shlex.split(Text.from_markup(line).plain) for line in lines)
+    assert json.loads(grpcurl[3]) == question.request
+    assert grpcurl[4:] == ["10.0.0.1:9000", f"lepton.v1.{question.method}"]
+    assert client[-3:] == ["10.0.0.1:9000", question.task, question.text]
 
 
 def test_figures_say_whether_the_start_was_warm() -> None:
