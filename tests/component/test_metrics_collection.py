@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,16 +107,26 @@ async def dial_embedded_port(address: str, deadline: float) -> AsyncIterator[Any
 @asynccontextmanager
 async def a_scene(deadline: float = 0.3, **chat: StubWorker) -> AsyncIterator[Scene]:
     """A view at work, until the block ends; `chat` are the workers of that model from the start."""
-    clock, api, registry = Clock(), MemoryApi(), CollectorRegistry()
+    api = MemoryApi()
     api.put(SLICES, a_slice(ModelKey("elsewhere", "empty"), {}))
     api.put(SLICES, a_slice(CHAT, {**chat}))
+    async with a_view(api, (), deadline) as scene:
+        yield scene
+
+
+@asynccontextmanager
+async def a_view(
+    api: MemoryApi, namespaces: Sequence[str], deadline: float = 0.3
+) -> AsyncIterator[Scene]:
+    """A view on what is in the API server, at work until the block ends."""
+    clock, registry = Clock(), CollectorRegistry()
     tools = Tools(
         dial=partial(dial_embedded_port, deadline=deadline),
         clock=clock,
         telemetry=Telemetry(registry),
         period=0.02,
     )
-    view = View(api, (), tools)
+    view = View(api, namespaces, tools)
     registry.register(DepthCollector(view.depths, view.sources))
     task = asyncio.create_task(view.run())
     try:
@@ -254,6 +264,19 @@ async def test_a_long_silence_of_the_api_server_makes_everything_unknown() -> No
         assert scene.view.unseen("team-a") is None
         scene.clock.ahead += VIEW_LIFETIME + 1
         assert "listed 31 s ago" in str(scene.view.unseen("team-a"))
+
+
+async def test_only_the_namespaces_it_is_told_to_watch_are_in_view() -> None:
+    async with stub_worker(waiting=2) as one, stub_worker(waiting=3) as other:
+        api, both = MemoryApi(), {"team-a": one, "team-b": other}
+        for name, worker in both.items():
+            path = f"/apis/discovery.k8s.io/v1/namespaces/{name}/endpointslices"
+            api.put(path, a_slice(ModelKey(name, "chat"), {f"pod-of-{name}": worker}))
+        async with a_view(api, tuple(both)) as scene:
+            await scene.reads(ModelKey("team-a", "chat"), 2)
+            await scene.reads(ModelKey("team-b", "chat"), 3)
+            assert scene.view.unseen("team-b") is None
+            assert "LEPTON_WATCH_NAMESPACES" in str(scene.view.unseen("team-c"))
 
 
 async def test_before_the_list_the_reason_is_the_api_servers() -> None:

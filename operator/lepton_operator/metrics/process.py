@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 LINGER = 5.0
 """Seconds between being told to stop and closing the port: callers learn late of it."""
 
+IDLE = 300.0
+"""Seconds for which an idle connection is kept: kube-apiserver closes its own after 90."""
+
 
 async def serve(settings: Settings, timing: Timing = Timing()) -> None:  # noqa: B008 - immutable
     """Serve until SIGTERM or SIGINT."""
@@ -73,7 +76,7 @@ class _Process:
         app = api.application(
             self._view, lambda context: listener.trusted(context), _now, self._telemetry
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE, keepalive_timeout=IDLE)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         listener = Listener(runner, settings.metrics_port)
