@@ -190,14 +190,16 @@ def test_a_killed_owner_takes_its_cluster_along() -> None:
 
 
 @pytest.mark.usefixtures("free_machine")
-def test_up_killed_half_way_is_cleaned_by_the_next_command() -> None:
+def test_up_killed_half_way_is_cleaned_by_the_next_one() -> None:
     argv = [sys.executable, "-m", "localcluster", "up", "half"]
     run = cache().run("half")
     with subprocess.Popen(argv, start_new_session=True) as starting:
         until(lambda: (run.processes / "kube-apiserver.json").exists(), "half a cluster", 30)
         starting.kill()
     assert teardown.left_by(run, cache(), node=True)
-    subprocess.run([sys.executable, "-m", "localcluster", "down", "half"], check=True)
+    made = cluster.create("half", Options(node=True))
+    assert made.all_components()["kubelet"]
+    made.down()
     assert teardown.left_by(run, cache(), node=True) == []
 
 

@@ -2,6 +2,7 @@
 
 LocalClusterError
 ├── Refused          this machine or its state cannot do what was asked; says what to change
+│   └── NodeTaken    another cluster has the machine's node; it may come free
 ├── ComponentFailed  a process of the cluster did not come up or died; carries its last log lines
 ├── CommandFailed    a tool we ran ended with an error; carries its output
 └── DeadlinePassed   something waited for did not happen in time
@@ -21,6 +22,10 @@ class Refused(LocalClusterError):
     def __init__(self, *problems: str) -> None:
         self.problems = problems
         super().__init__("\n".join(self.problems))
+
+
+class NodeTaken(Refused):
+    """The machine's one node belongs to another cluster."""
 
 
 class ComponentFailed(LocalClusterError):

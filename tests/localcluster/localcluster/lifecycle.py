@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 
 from localcluster import (
@@ -19,7 +19,7 @@ from localcluster import (
     teardown,
 )
 from localcluster.commands import run as run_command
-from localcluster.errors import Refused
+from localcluster.errors import NodeTaken, Refused
 from localcluster.locks import locked
 from localcluster.paths import SOURCE, Cache, Run
 from localcluster.progress import Progress
@@ -36,14 +36,14 @@ def up(
     """Bring a cluster up and return its plan; on failure nothing stays."""
     run = cache.run(name)
     sweep(cache, progress)
-    tools = _tools(options, cache, progress)
     with locked(cache.locks / f"cluster-{name}"):
         if standing(run):
             raise Refused(
                 f"cluster {name} is up already: use it, or python -m localcluster down {name}"
             )
-        # Also when there is no folder: a remnant of a crash is none of the new cluster's.
+        # A remnant of a crash would look like a node of somebody else.
         teardown.down(run, cache)
+        tools = _tools(options, cache, progress)
         decided = _decide(name, options, cache, owner)
         try:
             with progress.step(f"starting cluster {name}"):
@@ -93,6 +93,7 @@ def reap(name: str, owner: processes.Process, cache: Cache) -> None:
 
 
 def _tools(options: plan.Options, cache: Cache, progress: Progress) -> dict[str, Path]:
+    _refuse_second_node(options, cache)
     preflight.install_missing(node=options.node, progress=progress)
     wanted = (*binaries.CONTROL_PLANE, *(binaries.NODE if options.node else ()))
     chest = binaries.Binaries(cache, progress)
@@ -100,10 +101,9 @@ def _tools(options: plan.Options, cache: Cache, progress: Progress) -> dict[str,
     needed = preflight.needed_gigabytes(
         node=options.node, binaries_cached=cached, images_cached=cache.buildah.exists()
     )
-    # Another cluster's own chains are named by the clearer refusal in _decide.
     machine = preflight.look(cache, node=options.node)
-    if node_clusters(cache):
-        machine = replace(machine, foreign_chains=())
+    # Chains of a cluster that came up since the first look are no foreign ones.
+    _refuse_second_node(options, cache)
     socket = cache.run("x" * 12).containerd_socket
     found = preflight.problems(machine, node=options.node, needed_gigabytes=needed, socket=socket)
     if found:
@@ -115,12 +115,7 @@ def _decide(
     name: str, options: plan.Options, cache: Cache, owner: processes.Process | None
 ) -> plan.Plan:
     with locked(cache.locks / "decide"):
-        others = node_clusters(cache)
-        if options.node and others:
-            raise Refused(
-                f"cluster {others[0]} already has the node of this machine: "
-                f"python -m localcluster down {others[0]}, or use --control-plane"
-            )
+        _refuse_second_node(options, cache)
         # A cluster that is just starting does not listen yet on all that it will.
         promised = {port for other in _plans(cache) for port in astuple(other.ports)}
         decided = plan.Plan(
@@ -134,6 +129,15 @@ def _decide(
         # Written before anything starts: whatever happens from here on, it can be taken down.
         plan.save(decided, cache.run(name).plan)
     return decided
+
+
+def _refuse_second_node(options: plan.Options, cache: Cache) -> None:
+    others = node_clusters(cache)
+    if options.node and others:
+        raise NodeTaken(
+            f"cluster {others[0]} already has the node of this machine: "
+            f"python -m localcluster down {others[0]}, or use --control-plane"
+        )
 
 
 def _plans(cache: Cache) -> list[plan.Plan]:

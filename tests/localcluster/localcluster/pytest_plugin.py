@@ -8,6 +8,7 @@ import pytest
 
 from localcluster import borrowed, cluster, lifecycle, processes
 from localcluster.cluster import Cluster
+from localcluster.errors import NodeTaken
 from localcluster.paths import cache
 from localcluster.plan import Options
 from localcluster.waiting import until
@@ -42,7 +43,7 @@ def free_machine() -> None:
     """Nothing: the test brings up nodes of its own, and runs before full_cluster takes the node."""
     if os.environ.get(KUBECONFIG_VARIABLE):
         pytest.skip(f"{KUBECONFIG_VARIABLE} names a cluster, which may have the machine's node")
-    _await_free_node(float(os.environ.get(WAIT_VARIABLE, "0")))
+    until(lambda: not lifecycle.node_clusters(cache()), "a free node", _patience() or 1)
 
 
 def cluster_of(request: pytest.FixtureRequest) -> Cluster:
@@ -78,16 +79,27 @@ def _cluster(name: str, options: Options) -> Iterator[Cluster]:
     if existing := os.environ.get(KUBECONFIG_VARIABLE):
         yield borrowed.by_kubeconfig(Path(existing))
         return
-    if options.node:
-        _await_free_node(float(os.environ.get(WAIT_VARIABLE, "0")))
-    # Bound to this process: even a killed session leaves nothing behind.
-    made = cluster.create(name, options, owner=processes.current())
+    made = _create(name, options)
     try:
         yield made
     finally:
         made.down()
 
 
-def _await_free_node(patience: float) -> None:
-    if patience:
-        until(lambda: not lifecycle.node_clusters(cache()), "a free node", patience)
+def _create(name: str, options: Options) -> Cluster:
+    # Bound to this process: even a killed session leaves nothing behind.
+    owner = processes.current()
+    if not options.node or not _patience():
+        return cluster.create(name, options, owner=owner)
+
+    def once_free() -> Cluster | None:
+        try:
+            return cluster.create(name, options, owner=owner)
+        except NodeTaken:  # by a cluster that is up, or by one that was quicker than we
+            return None
+
+    return until(once_free, "a free node", _patience())
+
+
+def _patience() -> float:
+    return float(os.environ.get(WAIT_VARIABLE, "0"))
