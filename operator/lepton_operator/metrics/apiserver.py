@@ -18,7 +18,7 @@ CONNECTED = "CONNECTED"
 """Type of the event, of our own making, that says that a watch has begun."""
 
 REQUEST_TIMEOUT = 15.0
-"""Seconds for anything but a watch."""
+"""Seconds for an answer; for a watch, beyond those it was asked to last."""
 
 
 class ApiError(Exception):
@@ -47,8 +47,8 @@ class ApiServer(Protocol):
 class KubeApiServer:
     """The API server of the pod's own cluster, or of the current kubeconfig."""
 
-    def __init__(self, client: ApiClient) -> None:
-        self._client = client
+    def __init__(self, client: ApiClient, patience: float = REQUEST_TIMEOUT) -> None:
+        self._client, self._patience = client, patience
 
     async def __aenter__(self) -> "KubeApiServer":
         return self
@@ -65,7 +65,7 @@ class KubeApiServer:
         self, method: str, path: str, query: Mapping[str, str] = {}, body: Json | None = None
     ) -> Json:
         """One request. Raises ApiError."""
-        limit = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
+        limit = aiohttp.ClientTimeout(total=self._patience)
         async with self._response(method, _url(path, query), limit, body) as response:
             found: Json = _decoded(await response.read())
             return found
@@ -75,7 +75,7 @@ class KubeApiServer:
     ) -> AsyncGenerator[Json]:
         """Events of one watch; see ApiServer."""
         url = _url(path, {**query, "watch": "1", "timeoutSeconds": str(seconds)})
-        limit = aiohttp.ClientTimeout(total=seconds + REQUEST_TIMEOUT)
+        limit = aiohttp.ClientTimeout(total=seconds + self._patience)
         async with self._response("GET", url, limit) as response:
             yield {"type": CONNECTED}
             while line := await response.content.readline():
