@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests: our images, our chart, models on a volume, real pods."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pytest
 from lepton_testing import deployment, models
 from lepton_testing.installation import MODELS_CLAIM, Installation
 from localcluster.cluster import Cluster
+
+
+KEEP_VARIABLE = "LEPTON_TEST_KEEP"
+"""Leave the installation on a cluster that stays, for the next run to upgrade."""
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +33,8 @@ def lepton(full_cluster: Cluster, built: deployment.Images) -> Iterator[Installa
     installation = Installation(full_cluster)
     deployment.install(installation, built)
     yield installation
-    deployment.uninstall(installation)
+    if not os.environ.get(KEEP_VARIABLE):
+        deployment.uninstall(installation)
 
 
 @pytest.fixture

@@ -101,7 +101,8 @@ class Resources(Part):
 
     requests: Quantities = {}
     """Requests, as in a container. Default: 500m of cpu, 1Gi of memory and 1Gi of
-    ephemeral-storage; what is given here replaces them one by one."""
+    ephemeral-storage; what is given here replaces them one by one. On a CPU a worker computes with
+    as many threads as its cpu limit, or without one its request, has processors (rounded up)."""
 
     limits: Quantities = {}
     """Limits, as in a container. Default: none but the GPUs."""

@@ -19,6 +19,7 @@ from lepton_operator.api.names import (
     ENV_MODEL_NAME,
     ENV_SOURCE,
     ENV_TASK,
+    ENV_THREADS,
     HEALTH_LIVENESS,
     HEALTH_READINESS,
     MODEL_DIR,
@@ -152,8 +153,19 @@ def _environment(model: LeptonModel, source: Source) -> list[Object]:
         ENV_DRAIN_SECONDS: spec.rollout.drain_seconds,
     }
     return [
-        {"name": key, "value": str(value)} for key, value in values.items() if value is not None
+        *({"name": key, "value": str(value)} for key, value in values.items() if value is not None),
+        {"name": ENV_THREADS, "valueFrom": {"resourceFieldRef": _processors(spec.resources)}},
     ]
+
+
+def _processors(resources: Resources) -> Object:
+    """Where the number of threads is read: what the pod may count on, in whole processors.
+
+    Without a limit that is the request. As many threads as the node has processors would wait for
+    one another whenever the node has other work, and every pod would do so.
+    """
+    of = "limits.cpu" if "cpu" in resources.limits else "requests.cpu"
+    return {"containerName": CONTAINER, "resource": of, "divisor": "1"}
 
 
 def _resources(resources: Resources) -> Object:

@@ -20,7 +20,7 @@ class Load:
     address: str
     concurrency: int
     calls_per_connection: int = 8
-    inputs: int = 16
+    inputs: int = 4
     answered: int = 0
     failures: list[str] = field(default_factory=list)
 

@@ -36,7 +36,7 @@ def worker(**spec: Any) -> dict[str, Any]:
 
 
 def environment(**spec: Any) -> dict[str, str]:
-    return {entry["name"]: entry["value"] for entry in worker(**spec)["env"]}
+    return {entry["name"]: entry["value"] for entry in worker(**spec)["env"] if "value" in entry}
 
 
 def test_the_kinds_of_children_and_their_order() -> None:
@@ -148,6 +148,23 @@ def test_rollout_fields_arrive() -> None:
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 115
     probe = spec["template"]["spec"]["containers"][0]["startupProbe"]
     assert (probe["periodSeconds"], probe["failureThreshold"]) == (2, 31)
+
+
+@pytest.mark.parametrize(
+    ("resources", "of"),
+    [
+        ({}, "requests.cpu"),
+        ({"requests": {"cpu": 4}}, "requests.cpu"),
+        ({"limits": {"cpu": 4}}, "limits.cpu"),
+        ({"limits": {"memory": "4Gi"}}, "requests.cpu"),
+    ],
+)
+def test_threads_are_the_processors_that_the_worker_can_count_on(
+    resources: dict[str, object], of: str
+) -> None:
+    env = {entry["name"]: entry for entry in worker(resources=resources)["env"]}
+    source = env["LEPTON_THREADS"]["valueFrom"]["resourceFieldRef"]
+    assert source == {"containerName": "worker", "resource": of, "divisor": "1"}
 
 
 def test_the_worker_gets_its_settings_and_nothing_unset() -> None:
