@@ -32,7 +32,7 @@ class Release:
     name: str = "lepton"
     namespace: str = "lepton-system"
     kube_version: str = "1.35.0"
-    apis: Sequence[str] = ()
+    apis: tuple[str, ...] = ()
 
 
 class Refused(Exception):
@@ -60,16 +60,20 @@ def merged(below: Values, above: Values) -> dict[str, Any]:
 def render(values: Values | None = None, release: Release | None = None) -> list[Manifest]:
     """Objects of the chart, hooks included, with the required values set. Raises Refused."""
     text = rendered_text(merged(REQUIRED, values or {}), release or Release())
-    return [item for item in yaml.safe_load_all(text) if item]
+    return [item for item in yaml.load_all(text, Loader=yaml.CSafeLoader) if item]
 
 
 def rendered_text(values: Values, release: Release) -> str:
     """What `helm template` writes for exactly these values. Raises Refused."""
+    return _rendered(yaml.safe_dump(dict(values)), release)
+
+
+@cache
+def _rendered(values: str, release: Release) -> str:
     where = ["--namespace", release.namespace, "--kube-version", release.kube_version]
     apis = [flag for api in release.apis for flag in ("--api-versions", api)]
     flags = [*where, *apis, "--values", "-"]
-    text = yaml.safe_dump(dict(values))
-    return run_helm("template", release.name, str(CHART), *flags, input_text=text)
+    return run_helm("template", release.name, str(CHART), *flags, input_text=values)
 
 
 def run_helm(

@@ -61,6 +61,7 @@ resources:
 {{- define "lepton.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: health}
+  initialDelaySeconds: 2
   periodSeconds: 2
   failureThreshold: 60
 livenessProbe:
