@@ -27,6 +27,7 @@ class Settings:
     backend: str = "auto"
     dtype: str = "auto"
     device: str = "auto"
+    threads: int | None = None
     max_batch_size: int = 8
     max_queue_depth: int = 256
     max_model_length: int | None = None
@@ -88,6 +89,7 @@ OPTIONS: dict[str, Option] = {
     "backend": Option(_choice(*BACKENDS), f"one of {', '.join(BACKENDS)}"),
     "dtype": Option(_choice(*DTYPES), f"one of {', '.join(DTYPES)}"),
     "device": Option(_choice("auto", "cpu", "cuda"), "one of auto, cpu, cuda"),
+    "threads": Option(_number(int, 1, 1024), "threads for arithmetic; the CPU quota if not given"),
     "max_batch_size": Option(_number(int, 1, 1024), "most requests in one batch"),
     "max_queue_depth": Option(_number(int, 1, 100_000), "most requests that wait"),
     "max_model_length": Option(_number(int, 1, 2**31 - 1), "longest input in tokens"),
@@ -166,5 +168,7 @@ def direct_libraries(settings: Settings) -> None:
     os.environ["TRITON_CACHE_DIR"] = str(cache / "triton")
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    # Threads that wait must not take the quota from those that work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Its own threads would come on top of the ones that the CPU quota was divided among.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

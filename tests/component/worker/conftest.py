@@ -5,9 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from lepton_testing.hosted import Host, Served
 from lepton_worker.samples import write_samples
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Two threads for such small models mostly wait for one another."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ class Host:
 
     def serve(self, **chosen: Any) -> Served:
         """The worker with these settings; one that serves already is used again."""
-        settings = Settings(host="127.0.0.1", grpc_port=0, **chosen)
+        settings = Settings(host="127.0.0.1", grpc_port=0, threads=1, **chosen)
         if settings not in self._served:
             self._served[settings] = self.do(self._serve(settings))
         return self._served[settings]

@@ -29,6 +29,7 @@ class WorkerProcess:
             "host": "127.0.0.1",
             "grpc_port": 0,
             "metrics_port": 0,
+            "threads": 1,
             "cache_dir": folder / "cache",
             "termination_log": self.termination_log,
             **settings,

@@ -42,7 +42,7 @@ def load(settings: Settings, record: Record) -> tuple[Backend, Model]:
             device=settings.device,
             dtype=settings.dtype,
             max_length=settings.max_model_length,
-            threads=available_threads(),
+            threads=settings.threads or available_threads(),
             memory=memory_limit(),
             pooling=read_pooling(folder),
         )

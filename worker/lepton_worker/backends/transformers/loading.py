@@ -70,10 +70,11 @@ def load_model(order: LoadOrder) -> Loaded:
         defaults=defaults(module, order.folder) if generates else GenerationDefaults(),
     )
     padding = config.get_text_config().pad_token_id
-    return Loaded(module, facts, padding, adjustment(module) if generates else _unchanged)
+    return Loaded(module, facts, padding, adjustment(module) if generates else unchanged)
 
 
-def _unchanged(tokens: torch.Tensor, logits: torch.Tensor, prompt_length: int) -> torch.Tensor:
+def unchanged(tokens: torch.Tensor, logits: torch.Tensor, prompt_length: int) -> torch.Tensor:
+    """The adjustment of a model that asks for none."""
     return logits
 
 
