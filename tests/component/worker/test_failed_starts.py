@@ -246,7 +246,8 @@ def taken_port() -> Iterator[int]:
 
 @pytest.mark.parametrize("setting", ["grpc_port", "metrics_port"])
 def test_a_port_that_is_taken_is_named(tmp_path: Path, taken_port: int, setting: str) -> None:
-    with WorkerProcess(tmp_path, backend="echo", **{setting: taken_port}) as worker:
+    ports: dict[str, Any] = {setting: taken_port}
+    with WorkerProcess(tmp_path, backend="echo", **ports) as worker:
         assert worker.ended() == 1
         reason, message = worker.last_words()
         assert reason == "InvalidSetting"

@@ -19,6 +19,7 @@ from lepton.v1 import (
     text_pb2,
     text_pb2_grpc,
 )
+from lepton_testing.hosted import metadata
 from lepton_testing.worker_process import SERVING, WorkerProcess
 
 pytestmark = pytest.mark.component
@@ -35,16 +36,23 @@ def generate(worker: WorkerProcess, text: str, length: int = 64) -> Stream:
 
 
 def embed(worker: WorkerProcess, text: str) -> text_pb2.EmbedResponse:
-    return text_pb2_grpc.TextStub(worker.channel).Embed(text_pb2.EmbedRequest(inputs=[text]))
+    request = text_pb2.EmbedRequest(inputs=[text])
+    answer: text_pb2.EmbedResponse = text_pb2_grpc.TextStub(worker.channel).Embed(request)
+    return answer
 
 
 def info(worker: WorkerProcess) -> control_pb2.ModelInfo:
     request = control_pb2.GetModelInfoRequest()
-    return control_pb2_grpc.ControlStub(worker.channel).GetModelInfo(request)
+    answer: control_pb2.ModelInfo = control_pb2_grpc.ControlStub(worker.channel).GetModelInfo(
+        request
+    )
+    return answer
 
 
 def load(worker: WorkerProcess) -> control_pb2.Load:
-    return control_pb2_grpc.ControlStub(worker.channel).GetLoad(control_pb2.GetLoadRequest())
+    request = control_pb2.GetLoadRequest()
+    answer: control_pb2.Load = control_pb2_grpc.ControlStub(worker.channel).GetLoad(request)
+    return answer
 
 
 def readiness(worker: WorkerProcess) -> Iterator[bool]:
@@ -59,7 +67,7 @@ def reason_of(error: grpc.RpcError) -> str:
     assert status is not None
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
-    return info.reason
+    return str(info.reason)
 
 
 def test_a_worker_answers_while_it_loads_then_serves_and_ends(
@@ -78,7 +86,7 @@ def test_a_worker_answers_while_it_loads_then_serves_and_ends(
             embed(worker, "too early")
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert reason_of(caught.value) == "MODEL_LOADING"
-        pushback = int(dict(caught.value.trailing_metadata())["grpc-retry-pushback-ms"])
+        pushback = int(metadata(caught.value.trailing_metadata())["grpc-retry-pushback-ms"])
         assert 1000 <= pushback <= 30_000
         assert next(changes) is True
         assert len(embed(worker, "in time").results) == 1

@@ -83,5 +83,10 @@ class Host:
         self.loop.close()
 
 
+def metadata(sent: Any) -> dict[str, str]:
+    """Initial or trailing metadata of a call, without what is binary."""
+    return {key: value for key, value in sent if isinstance(value, str)}
+
+
 def a_channel(port: int) -> grpc.Channel:
     return grpc.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS[:2])

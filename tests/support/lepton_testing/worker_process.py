@@ -58,9 +58,9 @@ class WorkerProcess:
         for line in self.log:
             if found := re.search(pattern, line):
                 return found
-        while (line := self._lines.get(timeout=timeout)) is not None:
-            self.log.append(line)
-            if found := re.search(pattern, line):
+        while (news := self._lines.get(timeout=timeout)) is not None:
+            self.log.append(news)
+            if found := re.search(pattern, news):
                 return found
         raise AssertionError(f"the worker ended without {pattern!r}:\n{''.join(self.log)}")
 

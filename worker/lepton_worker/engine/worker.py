@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from lepton_worker import __version__
 from lepton_worker.engine.engine import Engine, Loaded
 from lepton_worker.engine.load import load
 from lepton_worker.errors import Draining, ModelLoading
@@ -74,6 +75,16 @@ class Worker:
         limits = Limits(self.settings.max_batch_size, self.settings.max_queue_depth)
         engine = Engine(Loaded(backend, model, self._model_thread), limits, self.metrics)
         self.metrics.watch_queue(lambda: engine.waiting, lambda: engine.running)
+        self.metrics.build(
+            {
+                "version": __version__,
+                "task": model.task.value,
+                "architecture": model.architecture,
+                "backend": model.backend,
+                "device": model.device,
+                "dtype": model.dtype,
+            }
+        )
         self._engine = engine
         self._loop = loop.create_task(engine.run(), name="engine")
         if self.state is State.LOADING:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from lepton_worker import __version__
 from lepton_worker.engine.worker import State, Worker
 from lepton_worker.errors import InvalidSetting
 from lepton_worker.metrics import Metrics
@@ -77,7 +76,6 @@ async def drain(worker: Worker, server: Server) -> None:
 
 @contextlib.contextmanager
 def _metrics_port(settings: Settings, metrics: Metrics) -> Iterator[None]:
-    metrics.build({"version": __version__})
     try:
         http, thread = start_http_server(settings.metrics_port, registry=metrics.registry)
     except OSError as error:

@@ -17,6 +17,9 @@ from lepton_worker.tasks.classify import best, scores
 from lepton_worker.tasks.embed import scaled
 from lepton_worker.tasks.prepare import complaint
 
+FRAME_BYTES = 64
+"""What a message needs around each answer, generously."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -48,7 +51,9 @@ class TextServicer(text_pb2_grpc.TextServicer):
         """Labels with their scores."""
         with seated(self._worker, Task.CLASSIFY, request.meta, context) as seat:
             wrong = [] if request.top_k >= 0 else [Violation("top_k", "must be 0 or greater")]
-            convert.raise_for([*_violations(request.inputs, request.overflow), *wrong])
+            # A label is its name, four bytes of score, and what frames them.
+            size = sum(len(label.encode()) + 16 for label in seat.model.labels)
+            convert.raise_for([*_violations(request.inputs, request.overflow, size), *wrong])
             done = await self._answer(seat, Task.CLASSIFY, request.inputs, request.overflow)
             return text_pb2.ClassifyResponse(
                 results=[_classification(item, seat.model, request.top_k) for item in done.answers],
@@ -61,12 +66,8 @@ class TextServicer(text_pb2_grpc.TextServicer):
     ) -> text_pb2.EmbedResponse:
         """One vector a text."""
         with seated(self._worker, Task.EMBED, request.meta, context) as seat:
-            convert.raise_for(
-                [
-                    *_violations(request.inputs, request.overflow),
-                    *_too_much(len(request.inputs), seat.model),
-                ]
-            )
+            size = 4 * seat.model.dimensions
+            convert.raise_for(_violations(request.inputs, request.overflow, size))
             done = await self._answer(seat, Task.EMBED, request.inputs, request.overflow)
             asked = request.HasField("normalize")
             normalize = request.normalize if asked else seat.model.normalize
@@ -131,13 +132,11 @@ def _embedding(item: Answered, normalize: bool) -> text_pb2.Embedding:
     return text_pb2.Embedding(values=values, truncated=item.truncated)
 
 
-def _violations(inputs: Sequence[str], overflow: int) -> list[Violation]:
-    return [*convert.input_violations(inputs), *convert.overflow_violations(overflow)]
-
-
-def _too_much(inputs: int, model: Model) -> list[Violation]:
-    """An answer has to fit into a message as well."""
-    most = MESSAGE_BYTES // (4 * max(1, model.dimensions) + 64)
-    if inputs <= most:
-        return []
-    return [Violation("inputs", f"must have at most {most} texts, or the answer is too large")]
+def _violations(inputs: Sequence[str], overflow: int, answer_bytes: int) -> list[Violation]:
+    """What is wrong with inputs of which each gets an answer of about so many bytes."""
+    found = [*convert.input_violations(inputs), *convert.overflow_violations(overflow)]
+    most = MESSAGE_BYTES // (answer_bytes + FRAME_BYTES)
+    if not found and len(inputs) > most:
+        text = f"must have at most {most} texts, or the answer is larger than a message may be"
+        found.append(Violation("inputs", text))
+    return found

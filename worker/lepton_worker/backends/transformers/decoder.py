@@ -10,6 +10,7 @@ from transformers import DynamicCache
 from lepton_worker.backends.base import DecoderSequence
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.backends.transformers.sampler import choose, generator
+from lepton_worker.errors import TaskNotSupported
 
 
 @dataclass
@@ -31,6 +32,11 @@ class Decoder:
         self._adjust = loaded.adjust
         self._states: dict[DecoderSequence, State] = {}
         accepted = inspect.signature(self._module.forward).parameters
+        if "past_key_values" not in accepted:
+            raise TaskNotSupported(
+                f"{type(self._module).__name__} keeps its state in another way than a cache of "
+                "keys and values; such models are not offered"
+            )
         self._extra = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
 
     def next_token(self, sequence: DecoderSequence) -> int:

@@ -14,6 +14,7 @@ from lepton_worker.errors import (
     LeptonError,
     LoadOutOfMemory,
     OutOfMemory,
+    TaskNotSupported,
     WeightsCorrupt,
 )
 
@@ -37,6 +38,10 @@ def load_failures(folder: Path | None) -> Iterator[None]:
         raise
     except safetensors.SafetensorError as error:
         raise WeightsCorrupt(f"a weights file in {folder} cannot be read: {error}") from error
+    except ImportError as error:
+        raise TaskNotSupported(
+            f"the model needs a package that this worker does not have: {error}"
+        ) from error
     except Exception as error:
         if is_out_of_memory(error):
             raise LoadOutOfMemory(
