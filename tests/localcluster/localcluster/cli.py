@@ -167,13 +167,19 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("leftovers", help="list what is still there").set_defaults(run=_leftovers)
     _add_image_commands(commands)
 
-    # What a cluster bound to a process runs beside itself.
+    _add_reap_command(commands)
+    return parser
+
+
+def _add_reap_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    # What a cluster bound to a process runs beside itself: not for people, so without a help.
     reap = commands.add_parser("reap")
     reap.add_argument("name")
     reap.add_argument("pid", type=int)
     reap.add_argument("start_time", type=int)
     reap.set_defaults(run=_reap)
-    return parser
 
 
 def _add_image_commands(

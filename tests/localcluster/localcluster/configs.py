@@ -49,12 +49,7 @@ def kubelet(plan: Plan, run: Run, pki: Pki, *, cgroup_v1: bool) -> str:
             "healthzPort": plan.ports.kubelet_health,
             "tlsCertFile": str(serving.cert),
             "tlsPrivateKeyFile": str(serving.key),
-            "authentication": {
-                "anonymous": {"enabled": False},
-                "webhook": {"enabled": True},
-                "x509": {"clientCAFile": str(pki.cluster_ca.cert)},
-            },
-            "authorization": {"mode": "Webhook"},
+            **_only_known_users(pki),
             "containerRuntimeEndpoint": f"unix://{run.containerd_socket}",
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": plan.cgroup,
@@ -210,6 +205,17 @@ def coredns(plan: Plan, run: Run) -> str:
   cache 1
 }}
 """
+
+
+def _only_known_users(pki: Pki) -> dict[str, Any]:
+    return {
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(pki.cluster_ca.cert)},
+        },
+        "authorization": {"mode": "Webhook"},
+    }
 
 
 def _yaml(content: dict[str, Any]) -> str:
