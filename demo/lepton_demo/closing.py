@@ -10,6 +10,8 @@ from lepton_demo.site import REPOSITORY, Site, python
 from lepton_demo.texts import ENCODER, WRITER
 from lepton_demo.view import milliseconds
 
+COMMAND_WIDTH = 52
+
 
 def seconds(value: float | None) -> str:
     """A duration for people; a dash when there is none."""
@@ -68,11 +70,10 @@ def next_steps(options: Options, site: Site) -> list[str]:
         (f"kubectl {space} edit lm {ENCODER}", "change scaling.maxReplicas, watch with get lm -w"),
         (site.down_command(), "end all of this"),
     ]
-    width = max(len(command) for command, _ in rows)
     return [
         "",
         f"[bold]What to try next[/] [dim](in {escape(str(REPOSITORY))})[/]",
-        *(f"  [cyan]{escape(f'{command:<{width}}')}[/]  {what}" for command, what in rows),
+        *(f"  [cyan]{escape(f'{command:<{COMMAND_WIDTH}}')}[/]  {what}" for command, what in rows),
     ]
 
 

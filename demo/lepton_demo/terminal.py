@@ -72,9 +72,13 @@ class _Now:
         for row in rows:
             row.no_wrap = True
             row.overflow = "ellipsis"
-        title = Text(view.title(story), style="dim")
+        # A fixed width: the frame shall not follow the length of what is said inside.
         self.panel = Panel(
-            Group(*rows), title=title, title_align="left", border_style="dim", expand=False
+            Group(*rows),
+            title=Text(view.title(story), style="dim"),
+            title_align="left",
+            border_style="dim",
+            width=min(self._console.width, bars + ROOM_FOR_TEXT),
         )
 
     def line(self, sign: RenderableType, text: str) -> RenderableType:

@@ -23,8 +23,8 @@ SENTENCES = (
     "The back wheel needs a new tube.",
     "Two galaxies will merge in four billion years.",
 )
-OPINION = "We waited an hour in the rain, and the concert was worth every minute."
-PROMPT = "Once the lighthouse had gone dark,"
+OPINION = "An hour in the rain, and the concert was worth every minute."
+PROMPT = "When the lighthouse went dark,"
 NEW_TOKENS = 24
 
 LOAD_SENTENCES = (
@@ -50,7 +50,7 @@ class Question:
     """Its JSON form."""
 
 
-EMBED = Question("embed", "Text/Embed", SENTENCES[0], {"inputs": [SENTENCES[0]]})
+EMBED = Question("embed", "Text/Embed", SENTENCES[3], {"inputs": [SENTENCES[3]]})
 CLASSIFY = Question("classify", "Text/Classify", OPINION, {"inputs": [OPINION]})
 
 RANDOM_LABELS = "Random weights: the labels mean nothing; the road they took is real."
