@@ -15,15 +15,24 @@ def command() -> int:
     """Read the command line and do what it says; returns the exit status."""
     arguments = _parser().parse_args()
     if arguments.command == "samples":
-        from lepton_worker.samples import write_samples
-
-        for folder in write_samples(arguments.folder, arguments.only):
-            print(folder)
-        return 0
+        return _samples(arguments.folder, arguments.only)
     from lepton_worker.process import run
 
     flags = {name: value for name, value in vars(arguments).items() if name != "command"}
     return run(flags, STARTED_AT)
+
+
+def _samples(folder: Path, only: list[str] | None) -> int:
+    from lepton_worker.errors import InvalidSetting
+    from lepton_worker.samples import write_samples
+
+    try:
+        for written in write_samples(folder, only):
+            print(written)
+    except InvalidSetting as error:
+        print(f"lepton-worker: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

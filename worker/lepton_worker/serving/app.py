@@ -53,6 +53,8 @@ async def _serve(worker: Worker, server: Server, told: asyncio.Event) -> None:
         await asyncio.wait({stopping, worker.running()}, return_when=asyncio.FIRST_COMPLETED)
         if worker.running().done():
             await server.set_ready(False)
+            worker.refuse()
+            await worker.finish(0)
             await worker.running()
         await drain(worker, server)
     finally:

@@ -16,17 +16,20 @@ def generator(seed: int | None) -> torch.Generator:
 
 
 def choose(logits: torch.Tensor, sampling: Sampling, numbers: torch.Generator) -> int:
-    """The next token by float32 logits of shape [vocabulary]; greedy at temperature 0."""
+    """The next token by logits of shape [vocabulary]; greedy at temperature 0."""
     if sampling.temperature == 0:
         return int(logits.argmax())
+    return int(torch.multinomial(distribution(logits, sampling), 1, generator=numbers))
+
+
+def distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Weights by which the next token is drawn, on the CPU: the same on every device."""
     scaled = logits.cpu().double() / sampling.temperature
     if 0 < sampling.top_k < len(scaled):
         edge = torch.topk(scaled, sampling.top_k).values[-1]
         scaled = scaled.masked_fill(scaled < edge, float("-inf"))
     probabilities = scaled.softmax(-1)
-    if sampling.top_p < 1:
-        probabilities = _nucleus(probabilities, sampling.top_p)
-    return int(torch.multinomial(probabilities, 1, generator=numbers))
+    return _nucleus(probabilities, sampling.top_p) if sampling.top_p < 1 else probabilities
 
 
 def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
