@@ -33,10 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         asyncio.run(_down(site, screen) if chosen.down else _run(chosen, site, screen, words))
-    except (DemoError, ExceptionGroup) as error:
-        screen.show(["", f"[bold red]The demo ended early.[/] {escape(_words(error))}"])
+    except DemoError as error:
+        screen.show(["", f"[bold red]The demo ended early.[/] {escape(str(error))}"])
         if not chosen.down:
-            screen.show(closing.left_behind(site))
+            screen.show(["", *closing.left_behind(site)])
         return 1
     except KeyboardInterrupt:
         screen.show(["", "Stopped.", *closing.left_behind(site)])
@@ -58,12 +58,6 @@ async def _run(chosen: Options, site: Site, screen: Screen, words: Sequence[str]
 async def _down(site: Site, screen: Screen) -> None:
     with screen.step("Down") as step:
         step.done(await site.down(step.note))
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, ExceptionGroup):
-        return "\n".join(_words(part) for part in error.exceptions)
-    return str(error)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,6 @@ def next_steps(options: Options, site: Site) -> list[str]:
 def left_behind(site: Site) -> Sequence[str]:
     """What is left when the demo ends in the middle."""
     if not site.touched:
-        return ["", "Nothing was brought up."]
+        return ["Nothing was brought up."]
     end = site.down_command()
-    return ["", f"What was brought up is still up. Run it again to go on, or end it: {end}"]
+    return [f"What was brought up is still up. Run it again to go on, or end it: {end}"]
