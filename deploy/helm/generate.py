@@ -1,7 +1,6 @@
-"""Writes what of the chart follows from other files: `deploy/helm/generate.py [--check]`.
+"""Writes the table of values in docs/install.md from the comments in the chart's values.yaml.
 
-The chart's CustomResourceDefinitions are copies of crds/; the table of values in docs/install.md
-comes from the comments in values.yaml. `--check` writes nothing and fails where a file is stale.
+`deploy/helm/generate.py --check` writes nothing and fails where the table is stale.
 """
 
 import argparse
@@ -76,44 +75,24 @@ def table(values: list[Value]) -> str:
     return "\n".join(["| value | default | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
-def files() -> dict[Path, str]:
-    """Every generated file with its content."""
-    copies = {
-        CHART / "files" / "crds" / source.name: source.read_text(encoding="utf-8")
-        for source in sorted((ROOT / "crds").glob("*.yaml"))
-    }
+def page() -> str:
+    """docs/install.md with the table as it should be."""
     values = documented((CHART / "values.yaml").read_text(encoding="utf-8"))
-    page = PAGE.read_text(encoding="utf-8")
-    return {**copies, PAGE: TABLE.sub(lambda m: f"{m[1]}{table(values)}{m[2]}", page)}
-
-
-def stale() -> list[Path]:
-    """Generated files that are not what they should be, and copies without a source."""
-    wanted = files()
-    extra = [path for path in (CHART / "files" / "crds").glob("*") if path not in wanted]
-    missing = [
-        path
-        for path, content in wanted.items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != content
-    ]
-    return sorted(extra + missing)
+    current = PAGE.read_text(encoding="utf-8")
+    return TABLE.sub(lambda match: f"{match[1]}{table(values)}{match[2]}", current)
 
 
 def main() -> int:
-    """Write the files, or report the stale ones."""
+    """Write the page, or report that it is stale."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where stale")
-    if parser.parse_args().check:
-        for path in stale():
-            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run make generate\n")
-        return 1 if stale() else 0
-    wanted = files()
-    for path in stale():
-        if path in wanted:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(wanted[path], encoding="utf-8")
-        else:
-            path.unlink()
+    check = parser.parse_args().check
+    wanted = page()
+    if check and PAGE.read_text(encoding="utf-8") != wanted:
+        sys.stderr.write(f"{PAGE.relative_to(ROOT)} is stale: run make generate\n")
+        return 1
+    if not check:
+        PAGE.write_text(wanted, encoding="utf-8")
     return 0
 
 

@@ -127,7 +127,7 @@ def test_every_map_of_the_schema_says_what_it_takes() -> None:
     assert all(item["additionalProperties"] is False for item in found)
 
 
-def test_page_and_copies_are_what_make_generate_writes() -> None:
+def test_table_of_values_is_what_make_generate_writes() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "deploy" / "helm" / "generate.py"), "--check"],
         capture_output=True,
