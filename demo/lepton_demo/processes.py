@@ -23,14 +23,14 @@ async def run(
 ) -> str:
     """Run a program to its end and return its standard output.
 
-    `on_line` sees every line of both outputs as it comes. Raises CommandFailed with the end of the
-    standard error when the status is not 0.
+    `on_line` sees every line of the standard error as it comes. Raises CommandFailed with the end
+    of it when the status is not 0.
     """
     async with started(argv, environ=environ, stdin=stdin is not None) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         out, errors, _ = await asyncio.gather(
-            _lines(process.stdout, on_line),
+            _lines(process.stdout, None),
             _lines(process.stderr, on_line),
             _feed(process, stdin),
         )

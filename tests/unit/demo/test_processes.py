@@ -14,11 +14,14 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-async def test_output_is_returned_and_seen_line_by_line() -> None:
+async def test_output_is_returned_and_progress_is_seen_line_by_line() -> None:
     seen: list[str] = []
-    code = "import sys; print('one'); print('two', file=sys.stderr); print(); print(' three ')"
-    assert await processes.run(python(code), on_line=seen.append) == "one\n\n three "
-    assert sorted(seen) == ["one", "three", "two"]
+    code = (
+        "import sys; say = lambda text: print(text, file=sys.stderr); "
+        "print('one'); say(' two '); say(''); print(' three '); say('four')"
+    )
+    assert await processes.run(python(code), on_line=seen.append) == "one\n three "
+    assert seen == ["two", "four"]
 
 
 async def test_input_is_fed() -> None:
@@ -40,7 +43,7 @@ async def test_a_missing_program_is_named() -> None:
 async def test_a_cancelled_program_ends_with_its_children() -> None:
     code = (
         "import subprocess, sys; child = subprocess.Popen(['sleep', '1000']); "
-        "print(child.pid, flush=True); child.wait()"
+        "print(child.pid, file=sys.stderr, flush=True); child.wait()"
     )
     pids: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
