@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from lepton_testing.worker_process import WorkerProcess
 from lepton_worker.source.weights import SINGLE
 
-pytestmark = pytest.mark.component
+pytestmark = [pytest.mark.component, pytest.mark.timeout(600)]  # a crowded machine is slow to import
 
 Change = Callable[[Path], None]
 
