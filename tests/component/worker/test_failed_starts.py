@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from lepton_testing.worker_process import WorkerProcess
 from lepton_worker.source.weights import SINGLE
 
-pytestmark = [pytest.mark.component, pytest.mark.timeout(600)]  # a crowded machine is slow to import
+# All starts happen in the first test's set-up, and a crowded machine is slow to import.
+pytestmark = [pytest.mark.component, pytest.mark.timeout(600)]
 
 Change = Callable[[Path], None]
 
