@@ -94,7 +94,8 @@ cluster-up: setup cluster-build  ## A real Kubernetes on this machine
 cluster-down: setup  ## Take it down and leave nothing behind
 	@$(RUN) -m localcluster down $(ARGS)
 
-demo-down: cluster-down  ## End what `make demo` brought up
+demo-down: setup  ## End what `make demo` brought up (CLUSTER=current: only what it made there)
+	@$(RUN) -m lepton_demo --down $(if $(filter current,$(CLUSTER)),--use-current-cluster) $(ARGS)
 
 images: setup  ## Build the operator's and the worker's image (CPU) with buildah
 	@$(RUN) -m localcluster image Dockerfile.operator --no-push

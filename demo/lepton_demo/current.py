@@ -9,7 +9,7 @@ from lepton_demo.errors import CommandFailed, Refused
 from lepton_demo.kubectl import Kubectl
 from lepton_demo.options import Options
 from lepton_demo.reach import Forwarded, Reach
-from lepton_demo.site import EXAMPLES, Note, Preparation, python
+from lepton_demo.site import EXAMPLES, Note, Preparation
 
 
 class Current:
@@ -43,8 +43,7 @@ class Current:
 
     def down_command(self) -> str:
         """What ends it."""
-        chosen = f" --context {self._options.context}" if self._options.context else ""
-        return f"{python()} -m lepton_demo --use-current-cluster{chosen} --down"
+        return self._options.down_command()
 
     def shell(self) -> Sequence[str]:
         """The user's kubectl is right already."""
@@ -88,14 +87,13 @@ class Current:
     async def _install(self, note: Note) -> str:
         release, images = self._release(), self._options.images
         where = await install.serving_namespace(self._kubectl)
-        installed = where is not None and not await install.ours(release)
-        if not installed and images is None:
+        if where is None and images is None:
             raise Refused(
                 "Lepton is not installed in this cluster: give --operator-image and --worker-image "
                 "(REPOSITORY:TAG; README.md says how to build them), or install its chart yourself"
             )
         await self._claim_namespace()
-        if installed or images is None:
+        if images is None or (where is not None and not await install.ours(release)):
             return f"was installed in {where} and is left as it is"
         await install.ensure_namespace(self._kubectl, release.namespace)
         return await install.upgrade(release, images, note)

@@ -59,7 +59,7 @@ class Local:
 
     def down_command(self) -> str:
         """What ends it."""
-        return "make demo-down"
+        return self._options.down_command()
 
     def shell(self) -> Sequence[str]:
         """Point the shell at the local cluster."""

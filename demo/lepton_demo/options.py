@@ -34,6 +34,17 @@ class Options:
     ready_seconds: float = 900.0
     figures: Path | None = None
 
+    def down_command(self) -> str:
+        """What the user types to end what these options brought up."""
+        default = Options()
+        chosen = [
+            f"--{name.replace('_', '-')} {getattr(self, name)}"
+            for name in ("context", "cluster", "namespace", "system_namespace")
+            if getattr(self, name) != getattr(default, name)
+        ]
+        words = ["make demo-down", *(["CLUSTER=current"] if self.current else [])]
+        return " ".join([*words, *([f'ARGS="{" ".join(chosen)}"'] if chosen else [])])
+
     @property
     def images(self) -> Images | None:
         """The images that were named; None unless both were."""

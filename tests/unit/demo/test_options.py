@@ -35,6 +35,24 @@ def test_images_count_only_together() -> None:
     assert both.images == Images("r/o:1", "r/w:2")
 
 
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        (options.Options(), "make demo-down"),
+        (options.Options(cluster="two"), 'make demo-down ARGS="--cluster two"'),
+        (options.Options(current=True), "make demo-down CLUSTER=current"),
+        (
+            options.Options(current=True, context="lab", namespace="mine"),
+            'make demo-down CLUSTER=current ARGS="--context lab --namespace mine"',
+        ),
+    ],
+)
+def test_the_command_that_ends_it_names_the_same_place(
+    given: options.Options, command: str
+) -> None:
+    assert given.down_command() == command
+
+
 def test_nonsense_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         options.parse(["--callers", "0"], {})

@@ -118,11 +118,6 @@ def test_what_was_not_brought_up_need_not_be_ended() -> None:
     assert "make demo-down" in plain(closing.left_behind(site))
 
 
-def test_the_current_cluster_is_ended_by_a_command_that_names_it() -> None:
-    command = Current(Options(current=True, context="lab")).down_command()
-    assert command.endswith("python -m lepton_demo --use-current-cluster --context lab --down")
-
-
 def test_random_weights_are_admitted_and_real_ones_are_not_denied() -> None:
     labels = [("LABEL_1", 0.51), ("LABEL_0", 0.49)]
     assert texts.RANDOM_LABELS in plain(texts.label_lines(labels, random_weights=True))
