@@ -10,7 +10,6 @@ from lepton_testing import deployment, models
 from lepton_testing.installation import MODELS_CLAIM, Installation
 from localcluster.cluster import Cluster
 
-
 KEEP_VARIABLE = "LEPTON_TEST_KEEP"
 """Leave the installation on a cluster that stays, for the next run to upgrade."""
 

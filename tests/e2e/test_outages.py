@@ -1,8 +1,11 @@
 """Parts go away while models serve: who may be missed, and what is said meanwhile."""
 
+import json
 import os
 import signal
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
@@ -78,19 +81,56 @@ def test_without_the_metrics_api_nothing_shrinks_and_the_model_says_why(
     lepton.await_replicas("held", space, 1, timeout=180)
 
 
+def queue_depth(lepton: Installation, model: str, namespace: str) -> CompletedProcess[str]:
+    """What the autoscaler would be told."""
+    path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/lepton_queue_depth"
+    selector = f"labelSelector=model%3D{model}"
+    return lepton.cluster.kubectl("get", "--raw", f"{path}?{selector}", check=False)
+
+
 def test_a_worker_that_does_not_answer_makes_the_metric_unknown_not_zero(
     lepton: Installation, space: str
 ) -> None:
     cluster = lepton.cluster
-    lepton.cluster.apply(a_model("frozen", scaling=SCALING), namespace=space)
+    cluster.apply(a_model("frozen", scaling=SCALING), namespace=space)
     lepton.await_condition("frozen", space, "Scaling=True", timeout=180)
+    assert queue_depth(lepton, "frozen", space).returncode == 0
     pod = cluster.get("pods", "-n", space, "-l", "lepton.ai/model=frozen")["items"][0]
     # A process cannot stop the first one of its own namespace: the test does it from the node.
     pid = worker_process(pod["metadata"]["uid"])
     os.kill(pid, signal.SIGSTOP)
     try:
-        found = lepton.await_condition("frozen", space, "Scaling=False/MetricUnavailable")
-        assert "frozen" in found["message"]
+        said = cluster.eventually(
+            lambda: queue_depth(lepton, "frozen", space).stderr, "an unknown queue depth"
+        )
+        assert "frozen" in said
     finally:
         os.kill(pid, signal.SIGCONT)
-    lepton.await_condition("frozen", space, "Scaling=True/ScalingActive", timeout=180)
+    lepton.await_condition("frozen", space, "Ready=True", timeout=180)
+    assert queue_depth(lepton, "frozen", space).returncode == 0
+
+
+def test_an_autoscaler_without_rights_on_the_metric_is_named(
+    lepton: Installation, space: str
+) -> None:
+    cluster = lepton.cluster
+    role = cluster.get("clusterrole", "system:controller:horizontal-pod-autoscaler")
+    kept = [rule for rule in role["rules"] if "external.metrics.k8s.io" not in rule["apiGroups"]]
+    assert len(kept) < len(role["rules"])
+    cluster.apply(a_model("unread", scaling=SCALING), namespace=space)
+    lepton.await_condition("unread", space, "Scaling=True/ScalingActive", timeout=180)
+    replace_rules(lepton, role, kept)
+    try:
+        found = lepton.await_condition("unread", space, "Scaling=False/MetricUnavailable")
+        assert "forbidden" in found["message"]
+        assert lepton.conditions("unread", space)["Available"]["status"] == "True"
+    finally:
+        replace_rules(lepton, role, role["rules"])
+    lepton.await_condition("unread", space, "Scaling=True/ScalingActive")
+
+
+def replace_rules(lepton: Installation, role: dict[str, Any], rules: list[dict[str, Any]]) -> None:
+    """Give a ClusterRole exactly these rules."""
+    patch = [{"op": "replace", "path": "/rules", "value": rules}]
+    name = role["metadata"]["name"]
+    lepton.cluster.kubectl("patch", "clusterrole", name, "--type=json", "-p", json.dumps(patch))
