@@ -6,14 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lepton_bench import bare
 from lepton_bench.figures import Figure, quantile
 from lepton_bench.operator_process import Running, operator
-from lepton_bench.watching import Api, Sightings
+from lepton_bench.watching import KINDS, Api, Sightings
 from localcluster import cluster as clusters
 from localcluster.cluster import Cluster
 from localcluster.plan import Options
 
-NAMESPACE = "bench"
+NAMESPACE, BARE = "bench", "bare"
 AT_ONCE = 50
 IDLE = (1, 100, 500)
 IDLE_SECONDS = 60
@@ -63,6 +64,7 @@ async def _figures(cluster: Cluster, running: Running) -> list[Figure]:
     api = Api(cluster)
     try:
         figures = await _children(api, range(1, 1 + AT_ONCE))
+        figures.append(await _against_bare(api, cluster, figures[-1]))
         await _emptied(api)
         existing = 0
         for count in IDLE:
@@ -106,6 +108,27 @@ async def _children(api: Api, numbers: range) -> list[Figure]:
             note=note,
         ),
     ]
+
+
+async def _against_bare(api: Api, cluster: Cluster, ours: Figure) -> Figure:
+    """The same children once more in another namespace, by a client that only applies them."""
+    cluster.kubectl("create", "namespace", BARE)
+    manifests = [
+        (plural, bare.copied(item, KINDS[plural], BARE))
+        for plural in CHILDREN
+        for item in await api.items(plural, NAMESPACE)
+        if "lepton.ai/model" in item["metadata"].get("labels", {})
+    ]
+    seconds = await bare.applied(api, manifests)
+    cluster.kubectl("delete", "namespace", BARE, timeout=300)
+    return Figure(
+        "road.children_vs_bare_apply",
+        round(seconds / (ours.value or 1), 2),
+        "ratio",
+        len(manifests),
+        against=f"a bare client that applies the same objects, 8 at a time: {seconds:.2f} s",
+        note="1 means that the operator costs nothing beside the API server",
+    )
 
 
 async def _emptied(api: Api) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from localcluster.cluster import Cluster
 
 HEALTH_PORT = 18080
+REQUESTS = "lepton_operator_api_requests_total"
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,10 @@ class Running:
         url = f"http://127.0.0.1:{HEALTH_PORT}/metrics"
         with urllib.request.urlopen(url, timeout=5) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(
-            float(line.rpartition(" ")[2])
-            for line in lines
-            if line.startswith("lepton_operator_api_calls_total{")
-        )
+        counted = [line for line in lines if line.startswith(REQUESTS + "{")]
+        if not counted:  # it asks at least once when it starts
+            raise LookupError(f"the operator counts no {REQUESTS}")
+        return sum(float(line.rpartition(" ")[2]) for line in counted)
 
 
 @contextmanager

@@ -27,6 +27,14 @@ GROUPS = {
 }
 """Resources that belong to a model, by plural, and the prefix of their path."""
 
+KINDS = {
+    "deployments": "Deployment",
+    "services": "Service",
+    "serviceaccounts": "ServiceAccount",
+    "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+    "poddisruptionbudgets": "PodDisruptionBudget",
+}
+
 
 @dataclass
 class Sightings:
@@ -72,12 +80,24 @@ class Api:
                 raise RuntimeError(f"create {plural}: {answer.status} {await answer.text()}")
             return time.monotonic()
 
+    async def apply(self, plural: str, manifest: Manifest) -> None:
+        """Apply an object on the server."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        path = f"{GROUPS[plural]}/namespaces/{namespace}/{plural}/{name}"
+        query = {"fieldManager": "bench", "force": "true"}
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        body = json.dumps(manifest)
+        async with self._session.patch(path, params=query, data=body, headers=headers) as answer:
+            if answer.status >= 300:
+                raise RuntimeError(f"apply {plural}: {answer.status} {await answer.text()}")
+
     async def items(self, plural: str, namespace: str) -> list[Manifest]:
         """All objects of a kind in a namespace."""
         path = f"{GROUPS[plural]}/namespaces/{namespace}/{plural}"
         async with self._session.get(path) as answer:
-            found: list[Manifest] = (await answer.json())["items"]
-            return found
+            found = await answer.json()
+            version = found["apiVersion"]
+            return [{"apiVersion": version, **item} for item in found["items"]]
 
     async def delete_all(self, plural: str, namespace: str) -> None:
         """Delete all objects of a kind in a namespace."""
