@@ -59,7 +59,7 @@ def _status(arguments: argparse.Namespace) -> int:
     broken = 0
     for name in names:
         if lifecycle.standing(where.run(name)) is None:
-            print(f"{name}: remnants only; python -m localcluster down {name}")
+            print(f"{name}: starting, or a remnant; python -m localcluster down {name}")
             broken += 1
             continue
         up = cluster.attach(name)

@@ -48,6 +48,7 @@ def up(
         try:
             with progress.step(f"starting cluster {name}"):
                 _start(decided, run, cache, tools)
+            run.starting.unlink()
         except BaseException:
             progress.say(f"  cluster {name} did not come up; taking it down")
             teardown.down(run, cache)
@@ -63,9 +64,10 @@ def down(name: str, cache: Cache, progress: Progress) -> None:
 
 
 def standing(run: Run) -> plan.Plan | None:
-    """Return the plan of a cluster whose API server runs; None for remnants and nothing."""
+    """Return the plan of a cluster that came up and runs; None for remnants and nothing."""
     decided = plan.load(run.plan)
-    return decided if decided and Supervisor(run).is_running("kube-apiserver") else None
+    up = not run.starting.exists() and Supervisor(run).is_running("kube-apiserver")
+    return decided if up else None
 
 
 def all_names(cache: Cache) -> list[str]:
@@ -126,8 +128,11 @@ def _decide(
             ranges=addresses.choose_ranges(addresses.routed()),
             owner=owner,
         )
+        run = cache.run(name)
+        run.root.mkdir(parents=True, exist_ok=True)
+        run.starting.touch()
         # Written before anything starts: whatever happens from here on, it can be taken down.
-        plan.save(decided, cache.run(name).plan)
+        plan.save(decided, run.plan)
     return decided
 
 

@@ -80,6 +80,11 @@ class Run:
         return self.root / "plan.json"
 
     @property
+    def starting(self) -> Path:
+        """Exists until the cluster is up: one that was interrupted half way keeps it."""
+        return self.root / "starting"
+
+    @property
     def host_before(self) -> Path:
         """What the machine looked like before the node came up."""
         return self.root / "host-before.json"
