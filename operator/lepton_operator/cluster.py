@@ -173,8 +173,8 @@ class KubeCluster:
         query = {"labelSelector": selector} if selector else {}
         path = path_of(resource, Key(namespace, ""), **query)
         found = await self._send(_Call("list", resource, path, accept=_HEADS))
-        items: list[Object] = [entry["metadata"] for entry in found["items"]]
-        return items
+        # A list of heads that is empty has null items.
+        return [entry["metadata"] for entry in found["items"] or ()]
 
     async def serves(self, resource: Resource) -> bool:
         """Whether the API server knows the kind."""

@@ -33,7 +33,8 @@ async def serving(port: int, checks: Checks) -> AsyncIterator[int]:
     try:
         site = web.TCPSite(runner, port=port)
         await site.start()
-        yield runner.addresses[0][1]
+        # With port 0 IPv4 and IPv6 get different ones; an IPv4 address is a pair.
+        yield min(runner.addresses, key=len)[1]
     finally:
         await runner.cleanup()
 

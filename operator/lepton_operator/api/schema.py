@@ -54,7 +54,7 @@ def _default(node: Schema) -> Schema:
     Whole structures, although their fields have defaults: rules are checked against it as it is.
     """
     default = _stripped(node.get("default"))
-    return {"default": default} if default is not None and node["default"] not in ([], {}) else {}
+    return {} if default in (None, [], {}) else {"default": default}
 
 
 def _stripped(value: Any) -> Any:

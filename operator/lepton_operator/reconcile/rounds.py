@@ -71,6 +71,9 @@ class Rounds:
             except ClusterError as error:
                 logger.warning("cannot look what is gone: %s", error)
                 pause = AFTER_ERROR
+            except Exception:
+                logger.exception("looking what is gone failed")
+                pause = AFTER_ERROR
 
     async def once(self) -> None:
         """Look once; raises ClusterError."""

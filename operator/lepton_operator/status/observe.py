@@ -121,8 +121,8 @@ def autoscaler(item: Object | None) -> Autoscaler | None:
     if item is None:
         return None
     status, found = item.get("status") or {}, statements(item)
-    # Before its controller has looked, the wanted number is 0 and means nothing.
-    return Autoscaler(found, status.get("desiredReplicas") if found else None, _depth(status))
+    # Before its controller could decide, the wanted number is 0 and means nothing.
+    return Autoscaler(found, status.get("desiredReplicas") or None, _depth(status))
 
 
 def _depth(status: Mapping[str, Any]) -> int | None:

@@ -67,6 +67,9 @@ async def test_without_an_answer_the_model_is_woken_later_and_not_asked_before(
     assert interviews.answer(KEY, "t1", "192.0.2.1") is None
     await interviews.settled()
     assert len(workers.asked) == 1
+    # A pass that came early, for another reason, must not be the last one.
+    assert len(workers.woken) == 2
+    assert 0 < workers.woken[1] <= FIRST_PAUSE
 
 
 async def test_of_a_model_that_is_gone_nothing_is_kept() -> None:
