@@ -7,7 +7,7 @@ PYTEST := $(RUN) -m pytest
 PACKAGES := operator/lepton_operator worker/lepton_worker demo/lepton_demo benchmarks/lepton_bench \
             tests/localcluster/localcluster tests/support/lepton_testing
 TESTS := tests/conftest.py tests/unit tests/component tests/cluster tests/e2e
-CHECKED := operator worker tests demo benchmarks
+CHECKED := operator worker tests demo benchmarks examples
 
 .DEFAULT_GOAL := help
 .PHONY: help setup generate verify check lint types contracts format \
