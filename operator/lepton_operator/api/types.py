@@ -228,8 +228,8 @@ class Spec(Part):
 
     task: Literal["auto", "generate", "classify", "embed"] = "auto"
     """What the model is asked to do. `auto` reads it from the model's own configuration: text
-    generation (`generate`), sequence classification (`classify`), anything else that encodes text
-    (`embed`)."""
+    generation (`generate`), sequence classification (`classify`), other encoders of text (`embed`).
+    What it does not know is refused with the tasks that are offered."""
 
     engine: Engine = Engine()
     """How a worker runs the model."""
