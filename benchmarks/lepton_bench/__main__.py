@@ -5,7 +5,7 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 
-from lepton_bench import control_plane, figures, node, page
+from lepton_bench import control_plane, demo, figures, node, page
 from lepton_bench.figures import Figure
 from lepton_bench.operator_process import file_limit
 
@@ -15,7 +15,7 @@ async def road() -> list[Figure]:
     return [*await control_plane.measure(), *await node.measure()]
 
 
-SUITES = {"road": road}
+SUITES = {"road": road, "demo": demo.measure}
 
 
 def main() -> int:
