@@ -168,9 +168,10 @@ class KubeCluster:
         path = path_of(EVENTS, Key(event["metadata"]["namespace"], ""))
         await self._send(_Call("create", EVENTS, path, event))
 
-    async def heads(self, resource: Resource, namespace: str, selector: str = "") -> list[Object]:
-        """The metadata of all objects of a kind; an empty namespace means all of them."""
-        query = {"labelSelector": selector} if selector else {}
+    async def heads(
+        self, resource: Resource, namespace: str, query: Mapping[str, str]
+    ) -> list[Object]:
+        """The metadata of objects of a kind; an empty namespace means all of them."""
         path = path_of(resource, Key(namespace, ""), **query)
         found = await self._send(_Call("list", resource, path, accept=_HEADS))
         # A list of heads that is empty has null items.
@@ -185,13 +186,10 @@ class KubeCluster:
             return False
         return any(entry["name"] == resource.plural for entry in found["resources"])
 
-    async def may_list(self, resource: Resource, field: str) -> bool:
-        """Whether we may list a cluster-scoped kind with this field selector."""
-        path = (
-            f"/apis/{resource.api_version}/{resource.plural}?{urlencode({'fieldSelector': field})}"
-        )
+    async def may_list(self, resource: Resource, query: Mapping[str, str]) -> bool:
+        """Whether we may list these objects of a cluster-scoped kind."""
         try:
-            await self._send(_Call("list", resource, path, accept=_HEADS))
+            await self.heads(resource, "", query)
         except (Forbidden, NotFound):
             return False
         return True

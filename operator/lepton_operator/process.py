@@ -8,22 +8,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import kopf
 from kubernetes.aio.client import ApiClient
 
 from lepton_operator import access, handlers, workers
-from lepton_operator.api.objects import API_SERVICES, MODELS, Key
+from lepton_operator.api.objects import MODELS, Key
 from lepton_operator.cluster import ClusterError, KubeCluster
 from lepton_operator.health import Checks, serving
 from lepton_operator.instruments import Instruments
 from lepton_operator.reconcile.carry_out import Settled
-from lepton_operator.reconcile.indices import Indices
 from lepton_operator.reconcile.model import Reconciler
 from lepton_operator.reconcile.queue import Queue
 from lepton_operator.reconcile.reports import Reports
 from lepton_operator.reconcile.rounds import Rounds
+from lepton_operator.reconcile.store import Store
+from lepton_operator.reconcile.watched import METRICS_API, WATCHED, Watched
 from lepton_operator.settings import Settings, SettingsError
 
 STUCK = 180.0
@@ -68,7 +69,7 @@ class _Parts:
     """What the health checks look at, as it comes to be."""
 
     instruments: Instruments = field(default_factory=Instruments)
-    started: asyncio.Event = field(default_factory=asyncio.Event)
+    complete: bool = False
     queue: Queue | None = None
 
     def checks(self) -> Checks:
@@ -79,7 +80,7 @@ class _Parts:
         return "a pass hangs" if stuck else None
 
     def ready(self) -> str | None:
-        return None if self.started.is_set() else "watches have not begun yet"
+        return None if self.complete else "the watches have not seen everything yet"
 
 
 async def _work(settings: Settings, stop: asyncio.Event) -> None:
@@ -88,13 +89,13 @@ async def _work(settings: Settings, stop: asyncio.Event) -> None:
     async with serving(port, parts.checks()) as port, _cluster(parts.instruments) as cluster:
         logger.info("health and metrics on port %d", port)
         await _until_served(cluster)
-        field_selector = handlers.API_SERVICE_FIELD
-        watches = await _patiently(lambda: cluster.may_list(API_SERVICES, field_selector))
-        indices = Indices(watches_api_services=watches)
+        may = await _patiently(lambda: cluster.may_list(METRICS_API.resource, METRICS_API.query))
+        watched = (*WATCHED, METRICS_API) if may else WATCHED
+        store = Store(watches_api_services=may)
         interviews = workers.Interviews(workers.ask, lambda key, after: queue.add(key, after))
         reconciler = Reconciler(
             cluster=cluster,
-            sight=indices,
+            sight=store,
             settings=settings,
             interviews=interviews,
             reports=Reports(cluster, socket.gethostname()),
@@ -103,16 +104,21 @@ async def _work(settings: Settings, stop: asyncio.Event) -> None:
         )
         queue = parts.queue = Queue(reconciler, parts.instruments.passed)
         parts.instruments.queue.set_function(lambda: len(queue))
-        parts.instruments.models.set_function(lambda: len(indices.models()))
-        rounds = Rounds(cluster, indices, queue.add, settings.watch_namespaces)
+        parts.instruments.models.set_function(lambda: len(store.models()))
+        rounds = Rounds(cluster, store, watched, settings.watch_namespaces)
 
         def add(key: Key) -> None:
             queue.add(key)
 
-        made = handlers.registry(indices, add, rounds.soon, watches_api_services=watches)
-        tasks = [asyncio.create_task(queue.run()), asyncio.create_task(rounds.run())]
+        async def passes() -> None:
+            await rounds.until_complete()
+            parts.complete = True
+            await asyncio.gather(queue.run(), rounds.run(add))
+
+        made = handlers.registry(store, watched, add, rounds.soon)
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(passes(), name="passes")]
         try:
-            tasks += await _watches(made, settings.watch_namespaces, parts.started)
+            tasks += await _watches(made, watched, settings.watch_namespaces)
             _on_signals(stop)  # kopf has set its own
             await _until_one_fails(tasks)
         finally:
@@ -127,20 +133,15 @@ async def _cluster(instruments: Instruments) -> AsyncIterator[KubeCluster]:
 
 
 async def _watches(
-    made: kopf.OperatorRegistry, namespaces: Sequence[str], started: asyncio.Event
+    made: kopf.OperatorRegistry, watched: Sequence[Watched], namespaces: Sequence[str]
 ) -> list[asyncio.Task[Any]]:
     """kopf's tasks; the caller ends them."""
-    settings = handlers.settings()
-    settings.process.ultimate_exiting_timeout = None
     tasks = await kopf.spawn_tasks(
         registry=made,
-        settings=settings,
+        settings=handlers.settings(watched),
         clusterwide=not namespaces,
         namespaces=namespaces,
         standalone=True,
-        # kopf would ask for the name of the user, and the user of an image may have none.
-        identity=cast(Any, "lepton-operator"),
-        ready_flag=started,
     )
     return list(tasks)
 

@@ -7,7 +7,7 @@ from typing import Any
 from lepton_operator.api.names import LABEL_MODEL
 from lepton_operator.api.objects import Identity, Key, Object, Resource, deep, identity
 from lepton_operator.cluster import ClusterError, Conflict, NotFound
-from lepton_operator.reconcile.indices import target
+from lepton_operator.reconcile.store import target
 from lepton_operator.status.observe import MetricsApi
 
 Address = tuple[str, str, str]
