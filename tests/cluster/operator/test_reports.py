@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from lepton.v1 import control_pb2, control_pb2_grpc
-from lepton_operator.api.names import METRICS_GROUP, METRICS_VERSION
+from lepton_operator.api.names import ANNOTATION_TEMPLATE, METRICS_GROUP, METRICS_VERSION
 from lepton_operator.api.objects import Object
 from lepton_testing.operator_process import OperatorProcess
 from lepton_testing.space import Space
@@ -33,12 +33,16 @@ def node(space: Space) -> Iterator[None]:
 
 
 def a_pod(space: Space, model: str, count: int = 1) -> Object:
-    """The newest pod of a model, once there are so many and it has a node."""
+    """A pod of the model's current spec, once there are so many in all and it has a node."""
 
     def scheduled() -> Object | None:
+        template = space.get("deployment", model)["spec"]["template"]
+        wanted = template["metadata"]["annotations"][ANNOTATION_TEMPLATE]
         found = space.pods(model)
-        complete = len(found) == count and all("nodeName" in pod["spec"] for pod in found)
-        return found[-1] if complete else None
+        for pod in found if len(found) == count else []:
+            if pod["metadata"]["annotations"][ANNOTATION_TEMPLATE] == wanted:
+                return pod if "nodeName" in pod["spec"] else None
+        return None
 
     return space.eventually(scheduled, f"{count} scheduled pods of {model}")
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.cluster
 Grant = Callable[[str], None]
 
 MODELS = 50
-KILLS = 8
+KILLS = 6
 LACKS_A_RIGHT = r" cannot [a-z]+ resource "
 DEFINITION = crd.definition()["metadata"]["name"]
 

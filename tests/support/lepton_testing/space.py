@@ -81,10 +81,9 @@ class Space:
         return [(item["type"], item["reason"]) for item in items]
 
     def pods(self, model: str) -> list[Object]:
-        """Pods of a model that are not on their way out, oldest first."""
+        """Pods of a model that are not on their way out."""
         found = self.cluster.get("pods", "-n", self.namespace, "-l", f"{LABEL_MODEL}={model}")
-        alive = [item for item in found["items"] if "deletionTimestamp" not in item["metadata"]]
-        return sorted(alive, key=lambda item: str(item["metadata"]["creationTimestamp"]))
+        return [item for item in found["items"] if "deletionTimestamp" not in item["metadata"]]
 
     def eventually(self, probe: Callable[[], T | None], what: str) -> T:
         """What the probe returns once it is something."""
