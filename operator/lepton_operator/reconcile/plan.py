@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lepton_operator.api.names import ANNOTATION_APPLIED
 from lepton_operator.api.objects import Object, deep, identity
 from lepton_operator.reconcile.covers import covers
 
@@ -56,9 +55,11 @@ def plan(wanted: Sequence[Object], seen: Iterable[Object], settled: Settled) -> 
 
 
 def as_wanted(item: Object, manifest: Object) -> bool:
-    """Whether the object carries this manifest's digest and still has all that it asks for."""
-    path = ("metadata", "annotations", ANNOTATION_APPLIED)
-    return bool(deep(item, *path) == deep(manifest, *path)) and covers(item, manifest)
+    """Whether the object still has all that the manifest asks for, the manifest's digest included.
+
+    The digest is another one when the last manifest had a field that this one has not.
+    """
+    return covers(item, manifest)
 
 
 def _leaving(item: Object) -> bool:

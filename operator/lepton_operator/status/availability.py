@@ -34,7 +34,7 @@ def trouble(seen: Observed) -> Condition | None:
     """The first complaint about a worker of the current spec that does not run."""
     for worker in seen.current:
         for check in CHAIN:
-            if not worker.ready and (found := check(seen, worker)):
+            if found := check(seen, worker):
                 return found
     return pods_refused(seen)
 

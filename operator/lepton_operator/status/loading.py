@@ -31,7 +31,7 @@ def trouble(seen: Observed) -> Condition | None:
     """The first complaint about a worker of the current spec that does not serve."""
     for worker in seen.current:
         for check in CHAIN:
-            if not worker.ready and (found := check(seen, worker)):
+            if found := check(seen, worker):
                 return found
     return None
 

@@ -224,7 +224,9 @@ async def test_what_a_ready_worker_says_of_itself_comes_into_the_status(
 
     # Neither later passes nor a restarted operator ask again.
     await operator(KEY)
-    await replace(an_operator(cluster), interviews=Interviews(ask, lambda key, after: None))(KEY)
+    afresh = Interviews(ask, lambda key, after: None)
+    await replace(an_operator(cluster), interviews=afresh)(KEY)
+    await afresh.settled()
     assert asked == ["192.0.2.7:9000"]
 
 
