@@ -20,7 +20,7 @@ def _convert(node: Schema, defs: dict[str, Schema]) -> Schema:
     node = _resolved(node, defs)
     result = {key: value for key, value in node.items() if key not in (*_DROPPED, "$defs")}
     if "description" in result:
-        result["description"] = " ".join(str(result["description"]).split())
+        result["description"] = _described(node)
     if node.get("x-kubernetes-int-or-string"):
         return {**result, "anyOf": [{"type": "integer"}, {"type": "string"}], **_default(node)}
     if "properties" in node:
@@ -32,6 +32,15 @@ def _convert(node: Schema, defs: dict[str, Schema]) -> Schema:
     if isinstance(extra, dict):
         result["additionalProperties"] = _convert(extra, defs)
     return {**result, **_default(node)}
+
+
+def _described(node: Schema) -> str:
+    """The description in one line, with the default: `kubectl explain` shows nothing else of it."""
+    text = " ".join(str(node["description"]).split())
+    default = node.get("default")
+    if default in (None, "") or isinstance(default, (dict, list)) or "default" in text.lower():
+        return text
+    return f"{text} Default: {default}."
 
 
 def _resolved(node: Schema, defs: dict[str, Schema]) -> Schema:
