@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import kopf
 from kubernetes.aio.client import ApiClient
@@ -142,6 +142,8 @@ async def _watches(
         clusterwide=not namespaces,
         namespaces=namespaces,
         standalone=True,
+        # kopf would ask for the name of the user, and the user of an image may have none.
+        identity=cast(Any, "lepton-operator"),
     )
     return list(tasks)
 
