@@ -90,10 +90,8 @@ async def _load_step(api: Api, installation: Installation) -> list[Figure]:
             start = time.monotonic()
             await seen.until(lambda first: ("wanted", 3) in first, seconds=120)
             await seen.until(lambda first: ("ready pods", 2) in first, seconds=300)
-        ended = time.monotonic()
         decided = min(when for key, when in seen.first.items() if _grown(key))
         answered, failed = load.answered, len(load.failures)
-        await seen.until(lambda first: ("wanted again", 1) in first, seconds=900)
     note = "HPA with its default 15 s period"
     return [
         Figure("road.load_to_decision_s", round(decided - start, 2), "s", 1, note=note),
@@ -103,13 +101,6 @@ async def _load_step(api: Api, installation: Installation) -> list[Figure]:
             "s",
             1,
             note=f"{note}; two cores for API server, load and workers",
-        ),
-        Figure(
-            "road.load_end_to_one_worker_s",
-            round(seen.first[("wanted again", 1)] - ended, 2),
-            "s",
-            1,
-            note="default stabilisation of 5 min, then half a minute at most",
         ),
         Figure("road.failed_requests", failed, "requests", answered + failed),
     ]
@@ -129,10 +120,7 @@ def _noting(seen: Sightings) -> Callable[[str, Manifest], None]:
         if plural == "leptonmodels" and conditions.get("Ready") == "True":
             seen.note("Ready")
         elif plural == "deployments":
-            wanted = found["spec"]["replicas"]
-            seen.note(("wanted", wanted))
-            if ("wanted", 3) in seen.first:
-                seen.note(("wanted again", wanted))
+            seen.note(("wanted", found["spec"]["replicas"]))
         elif plural == "pods":
             _note_pod(seen, status, conditions)
             ready[found["metadata"]["name"]] = conditions.get("Ready") == "True"

@@ -1,5 +1,6 @@
 """The control group of a cluster's pods, in every hierarchy this machine has."""
 
+import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -62,8 +63,8 @@ def members(group: str) -> list[processes.Process]:
     pids = {
         int(pid)
         for folder in folders(group)
-        for listing in [folder / "cgroup.procs", *folder.rglob("cgroup.procs")]
-        for pid in _lines(listing)
+        for below in _tree(folder)
+        for pid in _lines(below / "cgroup.procs")
     }
     return [processes.identify(pid) for pid in pids]
 
@@ -92,14 +93,18 @@ def remove(group: str) -> None:
 
 def _removed(folder: Path) -> bool:
     try:
-        for path in [*_deepest_first(folder.rglob("*")), folder]:
-            if path.is_dir():
-                path.rmdir()
+        for path in _deepest_first(_tree(folder)):
+            path.rmdir()
     except FileNotFoundError:
         return False
     except OSError:  # busy for a moment after its last process has ended
         return False
     return True
+
+
+def _tree(folder: Path) -> list[Path]:
+    """The folder and all below it; what vanishes meanwhile is left out (rglob would raise)."""
+    return [Path(path) for path, _, _ in os.walk(folder)]
 
 
 def _deepest_first(paths: Iterable[Path]) -> list[Path]:
