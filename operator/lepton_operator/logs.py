@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from lepton_operator.settings import Settings
 
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-_NOISY = ("kopf", "aiohttp", "asyncio", "kubernetes")
+_NOISY = ("kopf", "aiohttp", "asyncio", "kubernetes", "grpc")
 
 
 def configure(settings: Settings) -> None:

@@ -31,6 +31,7 @@ STUCK = 180.0
 """Seconds after which a pass is taken to hang; each of its calls gives up much earlier."""
 
 STOP = 3.0
+SWEEPS = 20
 PAUSE = 2.0
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,21 @@ async def _until_told_to_stop(settings: Settings) -> None:
         logger.info("told to stop")
         work.cancel()
     await asyncio.wait({work})
+    await _sweep()
     if not work.cancelled():
         work.result()
+
+
+async def _sweep() -> None:
+    """End all tasks but this one. kopf's watchers may swallow a cancellation, so ask repeatedly."""
+    this = {asyncio.current_task()}
+    for _ in range(SWEEPS):
+        left = asyncio.all_tasks() - this
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=STOP / SWEEPS)
 
 
 def _on_signals(stop: asyncio.Event) -> None:

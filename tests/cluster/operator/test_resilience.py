@@ -237,6 +237,9 @@ def test_it_waits_for_its_definition(
             define(space.cluster)
             space.model("chat")
             space.await_children("chat", 5)
+            # Without it there is nothing left to watch: whoever started it starts it again.
+            space.cluster.kubectl("delete", "crd", DEFINITION)
+            assert operator.wait() == 1
     finally:
         define(space.cluster)
 
