@@ -14,12 +14,15 @@ LeptonError
     │   └── ContextLengthExceeded
     ├── ModelNotFound
     ├── TaskNotServed
+    ├── AdapterNotFound
     ├── QueueFull
+    │   └── DeadlineUnattainable
     ├── OutOfMemory
     ├── ModelLoading
     ├── Draining
     ├── DeadlineExceeded
     ├── Cancelled
+    ├── EngineLost
     └── InternalError
         └── DeviceLost        nothing can be computed any more: this one ends the worker after all
 
@@ -148,10 +151,22 @@ class TaskNotServed(RequestError):
     reason = "TASK_NOT_SUPPORTED"
 
 
+class AdapterNotFound(RequestError):
+    """No adapter of that name is loaded."""
+
+    reason = "ADAPTER_NOT_FOUND"
+
+
 class QueueFull(RequestError):
     """As many requests wait as may."""
 
     reason = "QUEUE_FULL"
+
+
+class DeadlineUnattainable(QueueFull):
+    """The answer would come after the caller's deadline, so the work is not begun."""
+
+    reason = "DEADLINE_UNATTAINABLE"
 
 
 class OutOfMemory(RequestError):
@@ -185,6 +200,12 @@ class Cancelled(RequestError):
     """The caller has hung up."""
 
     reason = "CANCELLED"
+
+
+class EngineLost(RequestError):
+    """The process that computes ended before the answer was there; a new one starts."""
+
+    reason = "ENGINE_LOST"
 
 
 class InternalError(RequestError):

@@ -21,11 +21,34 @@ class Tokenizer(Protocol):
     def encode(self, texts: Sequence[str], cut_at: int | None = None) -> list[Tokenized]:
         """Tokenize with the special tokens of the model; `cut_at` tokens at most, if given."""
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of the tokens without special ones."""
+    def encode_pairs(
+        self, pairs: Sequence[tuple[str, str]], cut_at: int | None = None
+    ) -> list[Tokenized]:
+        """Two texts as one input, as the model joins them; `cut_at` cuts the second one."""
+
+    def pieces(self, text: str, special: bool = True) -> "Pieces":
+        """A text as tokens with their places in it; `special` adds those of the model."""
+
+    def decode(self, ids: Sequence[int], special: bool = False) -> str:
+        """Text of the tokens, without special ones unless asked for."""
 
     def is_open(self, token: int) -> bool:
         """Whether the text up to this token can still change with the tokens behind it."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The tokens of one text, each with its place there.
+
+    `spans` are in characters (code points), (0, 0) for special tokens. `words` numbers the words,
+    None for special tokens. `added` is how many special tokens are in front of and behind the text.
+    """
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    words: tuple[int | None, ...]
+    tokens: tuple[str, ...]
+    added: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -47,6 +70,12 @@ class GenerationDefaults:
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    suppressed: tuple[int, ...] = ()
+    suppressed_first: tuple[int, ...] = ()
+    min_new_tokens: int = 0
     ends: frozenset[int] = frozenset()
 
 
@@ -70,7 +99,12 @@ class Model:
     """A loaded model, as everything outside its backend sees it.
 
     `offers` has one task, but for backends that answer any. `max_length` and `vocabulary` are
-    counted in tokens. `scoring` is how logits become scores: softmax, sigmoid or none.
+    counted in tokens. `scoring` is how logits become scores: softmax, sigmoid or none. `slots` is how
+    many texts run at once, `cache_tokens` how many tokens they can hold together (0: no bound beyond
+    `slots`), `step_tokens` how many tokens a step computes at best speed. `chat_template` is the
+    model's own, in Jinja; `prompts` are those that a sentence encoder declares, by name.
+    `encoder_decoder` says that prompt and answer have lengths of their own. `choices` has what was
+    left to the worker, with the reason for what it chose.
     """
 
     task: Task
@@ -87,3 +121,13 @@ class Model:
     dimensions: int = 0
     normalize: bool = False
     defaults: GenerationDefaults = field(default_factory=GenerationDefaults)
+    slots: int = 8
+    cache_tokens: int = 0
+    step_tokens: int = 512
+    encoder_decoder: bool = False
+    entailment: int | None = None
+    chat_template: str = ""
+    special_tokens: dict[str, str] = field(default_factory=dict)
+    prompts: dict[str, str] = field(default_factory=dict)
+    languages: dict[str, int] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)

@@ -1,22 +1,36 @@
-"""What is asked of a worker and what it answers, as values."""
+"""What is asked of a worker and what it answers, as values that can cross a process."""
 
 import enum
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Vector: TypeAlias = npt.NDArray[np.float32]
-"""What an encoder makes of one input: pooled states, or one logit per label."""
+"""What an encoder makes of one input.
+
+Shape [numbers] for tasks on whole texts: pooled states, or one logit per label. Shape
+[tokens, numbers] for tasks on tokens: the logits of each, special tokens included.
+"""
 
 
 class Task(enum.StrEnum):
-    """What a model is asked to do."""
+    """What a model is loaded for: the head it has."""
 
     GENERATE = "generate"
     CLASSIFY = "classify"
+    TAG = "tag"
+    ANSWER = "answer"
     EMBED = "embed"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: lower `priority` goes first, tenants share fairly."""
+
+    tenant: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True)
@@ -30,20 +44,44 @@ class Tokens:
         return len(self.ids)
 
 
+ConstraintKind: TypeAlias = Literal["json_schema", "json_object", "regex", "choices", "grammar"]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What a generated text has to be; `choices` has several texts, `json_object` none."""
+
+    kind: ConstraintKind
+    texts: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen and when to stop, with every default resolved.
 
-    `temperature` 0 is greedy; `top_k` 0 keeps all; `seed` None draws a fresh one.
+    `temperature` 0 is greedy; `top_k` 0 keeps all; `seed` None draws a fresh one. `ends` are the
+    tokens that end the text, none when the end of text is to be ignored. `logprobs` None reports
+    none, k reports the chosen token and the k most probable ones. `prompt_logprobs` reports those
+    of the prompt's own tokens. `max_new_tokens` 0 computes the prompt only.
     """
 
     max_new_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    no_repeat_ngram: int = 0
+    bias: tuple[tuple[int, float], ...] = ()
     seed: int | None = None
+    min_new_tokens: int = 0
+    ends: frozenset[int] = frozenset()
     stop: tuple[str, ...] = ()
-    ignore_eos: bool = False
+    logprobs: int | None = None
+    prompt_logprobs: bool = False
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +90,7 @@ class GenerateJob:
 
     prompt: Tokens
     sampling: Sampling
+    adapter: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +99,7 @@ class EncodeJob:
 
     task: Task
     inputs: tuple[Tokens, ...]
+    adapter: str = ""
 
 
 Job: TypeAlias = GenerateJob | EncodeJob
@@ -71,6 +111,16 @@ class FinishReason(enum.Enum):
     STOP = "stop"
     LENGTH = "length"
     DRAINED = "drained"
+    TOOL_CALLS = "tool_calls"
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token with its natural log probability, and the most probable tokens, best first."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +139,7 @@ class Delta:
 
     text: str
     ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,13 +150,18 @@ class Finish:
     prompt_tokens: int
     output_tokens: int
     timing: Timing
+    cached_tokens: int = 0
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The vectors of an EncodeJob, in the order of its inputs."""
+    """The vectors of an EncodeJob, in the order of its inputs.
 
-    vectors: tuple[Vector, ...]
+    An input that failed alone has its error in place of a vector.
+    """
+
+    vectors: tuple["Vector | Exception", ...]
     timing: Timing = field(default=Timing(0, 0, 0, 0))
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17lepton/v1/control.proto\x12\tlepton.v1\x1a\x1egoogle/protobuf/duration.proto\"\x15\n\x13GetModelInfoRequest\"\xe6\x03\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.lepton.v1.ModelInfo.State\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x05 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\r\n\x05\x64type\x18\x08 \x01(\t\x12\x12\n\nmax_length\x18\t \x01(\x05\x12\x19\n\x11max_message_bytes\x18\n \x01(\x03\x12\x0e\n\x06labels\x18\x0b \x03(\t\x12\x12\n\ndimensions\x18\x0c \x01(\x05\x12\x0f\n\x07version\x18\r \x01(\t\x12\x33\n\x08start_up\x18\x0e \x03(\x0b\x32!.lepton.v1.ModelInfo.StartUpEntry\x1aI\n\x0cStartUpEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration:\x02\x38\x01\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_LOADING\x10\x01\x12\x11\n\rSTATE_SERVING\x10\x02\x12\x12\n\x0eSTATE_DRAINING\x10\x03\"\x10\n\x0eGetLoadRequest\"O\n\x04Load\x12\x0f\n\x07waiting\x18\x01 \x01(\x05\x12\x0f\n\x07running\x18\x02 \x01(\x05\x12\x13\n\x0bmax_waiting\x18\x03 \x01(\x05\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x32\x86\x01\n\x07\x43ontrol\x12\x44\n\x0cGetModelInfo\x12\x1e.lepton.v1.GetModelInfoRequest\x1a\x14.lepton.v1.ModelInfo\x12\x35\n\x07GetLoad\x12\x19.lepton.v1.GetLoadRequest\x1a\x0f.lepton.v1.Loadb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17lepton/v1/control.proto\x12\tlepton.v1\x1a\x1egoogle/protobuf/duration.proto\"\x15\n\x13GetModelInfoRequest\"\x81\x05\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.lepton.v1.ModelInfo.State\x12\x0c\n\x04task\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x05 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\r\n\x05\x64type\x18\x08 \x01(\t\x12\x12\n\nmax_length\x18\t \x01(\x05\x12\x19\n\x11max_message_bytes\x18\n \x01(\x03\x12\x0e\n\x06labels\x18\x0b \x03(\t\x12\x12\n\ndimensions\x18\x0c \x01(\x05\x12\x0f\n\x07version\x18\r \x01(\t\x12\x33\n\x08start_up\x18\x0e \x03(\x0b\x32!.lepton.v1.ModelInfo.StartUpEntry\x12\r\n\x05\x63\x61lls\x18\x0f \x03(\t\x12\x32\n\x07\x63hoices\x18\x10 \x03(\x0b\x32!.lepton.v1.ModelInfo.ChoicesEntry\x12\x14\n\x0c\x63\x61\x63he_tokens\x18\x11 \x01(\x03\x12\x10\n\x08\x61\x64\x61pters\x18\x12 \x03(\t\x1aI\n\x0cStartUpEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration:\x02\x38\x01\x1a.\n\x0c\x43hoicesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_LOADING\x10\x01\x12\x11\n\rSTATE_SERVING\x10\x02\x12\x12\n\x0eSTATE_DRAINING\x10\x03\"\x10\n\x0eGetLoadRequest\"\xc4\x01\n\x04Load\x12\x0f\n\x07waiting\x18\x01 \x01(\x05\x12\x0f\n\x07running\x18\x02 \x01(\x05\x12\x13\n\x0bmax_waiting\x18\x03 \x01(\x05\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12\x16\n\x0ewaiting_tokens\x18\x05 \x01(\x03\x12\x31\n\x0e\x65stimated_wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x63\x61\x63he_usage\x18\x07 \x01(\x02\x12\x13\n\x0bmax_running\x18\x08 \x01(\x05\"?\n\x10WatchLoadRequest\x12+\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"2\n\x12LoadAdapterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\"D\n\x07\x41\x64\x61pter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"$\n\x14UnloadAdapterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15UnloadAdapterResponse\"\x15\n\x13ListAdaptersRequest\"<\n\x14ListAdaptersResponse\x12$\n\x08\x61\x64\x61pters\x18\x01 \x03(\x0b\x32\x12.lepton.v1.Adapter\".\n\x0eProfileRequest\x12\r\n\x05steps\x18\x01 \x01(\x05\x12\r\n\x05trace\x18\x02 \x01(\x08\"\xee\x01\n\x0fProfileResponse\x12\r\n\x05steps\x18\x01 \x01(\x05\x12\x36\n\toperators\x18\x02 \x03(\x0b\x32#.lepton.v1.ProfileResponse.Operator\x12\r\n\x05trace\x18\x03 \x01(\x0c\x1a\x84\x01\n\x08Operator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12+\n\x08self_cpu\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bself_device\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration2\xec\x03\n\x07\x43ontrol\x12\x44\n\x0cGetModelInfo\x12\x1e.lepton.v1.GetModelInfoRequest\x1a\x14.lepton.v1.ModelInfo\x12\x35\n\x07GetLoad\x12\x19.lepton.v1.GetLoadRequest\x1a\x0f.lepton.v1.Load\x12;\n\tWatchLoad\x12\x1b.lepton.v1.WatchLoadRequest\x1a\x0f.lepton.v1.Load0\x01\x12@\n\x0bLoadAdapter\x12\x1d.lepton.v1.LoadAdapterRequest\x1a\x12.lepton.v1.Adapter\x12R\n\rUnloadAdapter\x12\x1f.lepton.v1.UnloadAdapterRequest\x1a .lepton.v1.UnloadAdapterResponse\x12O\n\x0cListAdapters\x12\x1e.lepton.v1.ListAdaptersRequest\x1a\x1f.lepton.v1.ListAdaptersResponse\x12@\n\x07Profile\x12\x19.lepton.v1.ProfileRequest\x1a\x1a.lepton.v1.ProfileResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +34,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODELINFO_STARTUPENTRY']._loaded_options = None
   _globals['_MODELINFO_STARTUPENTRY']._serialized_options = b'8\001'
+  _globals['_MODELINFO_CHOICESENTRY']._loaded_options = None
+  _globals['_MODELINFO_CHOICESENTRY']._serialized_options = b'8\001'
   _globals['_GETMODELINFOREQUEST']._serialized_start=70
   _globals['_GETMODELINFOREQUEST']._serialized_end=91
   _globals['_MODELINFO']._serialized_start=94
-  _globals['_MODELINFO']._serialized_end=580
-  _globals['_MODELINFO_STARTUPENTRY']._serialized_start=417
-  _globals['_MODELINFO_STARTUPENTRY']._serialized_end=490
-  _globals['_MODELINFO_STATE']._serialized_start=492
-  _globals['_MODELINFO_STATE']._serialized_end=580
-  _globals['_GETLOADREQUEST']._serialized_start=582
-  _globals['_GETLOADREQUEST']._serialized_end=598
-  _globals['_LOAD']._serialized_start=600
-  _globals['_LOAD']._serialized_end=679
-  _globals['_CONTROL']._serialized_start=682
-  _globals['_CONTROL']._serialized_end=816
+  _globals['_MODELINFO']._serialized_end=735
+  _globals['_MODELINFO_STARTUPENTRY']._serialized_start=524
+  _globals['_MODELINFO_STARTUPENTRY']._serialized_end=597
+  _globals['_MODELINFO_CHOICESENTRY']._serialized_start=599
+  _globals['_MODELINFO_CHOICESENTRY']._serialized_end=645
+  _globals['_MODELINFO_STATE']._serialized_start=647
+  _globals['_MODELINFO_STATE']._serialized_end=735
+  _globals['_GETLOADREQUEST']._serialized_start=737
+  _globals['_GETLOADREQUEST']._serialized_end=753
+  _globals['_LOAD']._serialized_start=756
+  _globals['_LOAD']._serialized_end=952
+  _globals['_WATCHLOADREQUEST']._serialized_start=954
+  _globals['_WATCHLOADREQUEST']._serialized_end=1017
+  _globals['_LOADADAPTERREQUEST']._serialized_start=1019
+  _globals['_LOADADAPTERREQUEST']._serialized_end=1069
+  _globals['_ADAPTER']._serialized_start=1071
+  _globals['_ADAPTER']._serialized_end=1139
+  _globals['_UNLOADADAPTERREQUEST']._serialized_start=1141
+  _globals['_UNLOADADAPTERREQUEST']._serialized_end=1177
+  _globals['_UNLOADADAPTERRESPONSE']._serialized_start=1179
+  _globals['_UNLOADADAPTERRESPONSE']._serialized_end=1202
+  _globals['_LISTADAPTERSREQUEST']._serialized_start=1204
+  _globals['_LISTADAPTERSREQUEST']._serialized_end=1225
+  _globals['_LISTADAPTERSRESPONSE']._serialized_start=1227
+  _globals['_LISTADAPTERSRESPONSE']._serialized_end=1287
+  _globals['_PROFILEREQUEST']._serialized_start=1289
+  _globals['_PROFILEREQUEST']._serialized_end=1335
+  _globals['_PROFILERESPONSE']._serialized_start=1338
+  _globals['_PROFILERESPONSE']._serialized_end=1576
+  _globals['_PROFILERESPONSE_OPERATOR']._serialized_start=1444
+  _globals['_PROFILERESPONSE_OPERATOR']._serialized_end=1576
+  _globals['_CONTROL']._serialized_start=1579
+  _globals['_CONTROL']._serialized_end=2071
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,31 @@ class ControlStub:
                 request_serializer=lepton_dot_v1_dot_control__pb2.GetLoadRequest.SerializeToString,
                 response_deserializer=lepton_dot_v1_dot_control__pb2.Load.FromString,
                 _registered_method=True)
+        self.WatchLoad = channel.unary_stream(
+                '/lepton.v1.Control/WatchLoad',
+                request_serializer=lepton_dot_v1_dot_control__pb2.WatchLoadRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_control__pb2.Load.FromString,
+                _registered_method=True)
+        self.LoadAdapter = channel.unary_unary(
+                '/lepton.v1.Control/LoadAdapter',
+                request_serializer=lepton_dot_v1_dot_control__pb2.LoadAdapterRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_control__pb2.Adapter.FromString,
+                _registered_method=True)
+        self.UnloadAdapter = channel.unary_unary(
+                '/lepton.v1.Control/UnloadAdapter',
+                request_serializer=lepton_dot_v1_dot_control__pb2.UnloadAdapterRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_control__pb2.UnloadAdapterResponse.FromString,
+                _registered_method=True)
+        self.ListAdapters = channel.unary_unary(
+                '/lepton.v1.Control/ListAdapters',
+                request_serializer=lepton_dot_v1_dot_control__pb2.ListAdaptersRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_control__pb2.ListAdaptersResponse.FromString,
+                _registered_method=True)
+        self.Profile = channel.unary_unary(
+                '/lepton.v1.Control/Profile',
+                request_serializer=lepton_dot_v1_dot_control__pb2.ProfileRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_control__pb2.ProfileResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -65,6 +90,40 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchLoad(self, request, context):
+        """The load now, and again whenever the interval has passed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LoadAdapter(self, request, context):
+        """Make an adapter of the model available under a name; takes effect between two steps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnloadAdapter(self, request, context):
+        """Forget it; requests that use it are finished first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAdapters(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Profile(self, request, context):
+        """Record the next steps of the engine and return where their time went. One at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +136,31 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.GetLoad,
                     request_deserializer=lepton_dot_v1_dot_control__pb2.GetLoadRequest.FromString,
                     response_serializer=lepton_dot_v1_dot_control__pb2.Load.SerializeToString,
+            ),
+            'WatchLoad': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchLoad,
+                    request_deserializer=lepton_dot_v1_dot_control__pb2.WatchLoadRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_control__pb2.Load.SerializeToString,
+            ),
+            'LoadAdapter': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadAdapter,
+                    request_deserializer=lepton_dot_v1_dot_control__pb2.LoadAdapterRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_control__pb2.Adapter.SerializeToString,
+            ),
+            'UnloadAdapter': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnloadAdapter,
+                    request_deserializer=lepton_dot_v1_dot_control__pb2.UnloadAdapterRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_control__pb2.UnloadAdapterResponse.SerializeToString,
+            ),
+            'ListAdapters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAdapters,
+                    request_deserializer=lepton_dot_v1_dot_control__pb2.ListAdaptersRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_control__pb2.ListAdaptersResponse.SerializeToString,
+            ),
+            'Profile': grpc.unary_unary_rpc_method_handler(
+                    servicer.Profile,
+                    request_deserializer=lepton_dot_v1_dot_control__pb2.ProfileRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_control__pb2.ProfileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +218,141 @@ class Control:
             '/lepton.v1.Control/GetLoad',
             lepton_dot_v1_dot_control__pb2.GetLoadRequest.SerializeToString,
             lepton_dot_v1_dot_control__pb2.Load.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchLoad(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lepton.v1.Control/WatchLoad',
+            lepton_dot_v1_dot_control__pb2.WatchLoadRequest.SerializeToString,
+            lepton_dot_v1_dot_control__pb2.Load.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoadAdapter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Control/LoadAdapter',
+            lepton_dot_v1_dot_control__pb2.LoadAdapterRequest.SerializeToString,
+            lepton_dot_v1_dot_control__pb2.Adapter.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnloadAdapter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Control/UnloadAdapter',
+            lepton_dot_v1_dot_control__pb2.UnloadAdapterRequest.SerializeToString,
+            lepton_dot_v1_dot_control__pb2.UnloadAdapterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAdapters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Control/ListAdapters',
+            lepton_dot_v1_dot_control__pb2.ListAdaptersRequest.SerializeToString,
+            lepton_dot_v1_dot_control__pb2.ListAdaptersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Profile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Control/Profile',
+            lepton_dot_v1_dot_control__pb2.ProfileRequest.SerializeToString,
+            lepton_dot_v1_dot_control__pb2.ProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,29 +25,51 @@ _sym_db = _symbol_database.Default()
 from lepton.v1 import common_pb2 as lepton_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alepton/v1/generation.proto\x12\tlepton.v1\x1a\x16lepton/v1/common.proto\"\x9e\x01\n\x0fGenerateRequest\x12$\n\x04meta\x18\x01 \x01(\x0b\x32\x16.lepton.v1.RequestMeta\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12%\n\x06tokens\x18\x03 \x01(\x0b\x32\x13.lepton.v1.TokenIdsH\x00\x12%\n\x08sampling\x18\x04 \x01(\x0b\x32\x13.lepton.v1.SamplingB\x07\n\x05input\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\x05\"\xde\x01\n\x08Sampling\x12\x1b\n\x0emax_new_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x04\x88\x01\x01\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x12\n\nignore_eos\x18\x07 \x01(\x08\x42\x11\n\x0f_max_new_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x07\n\x05_seed\"\x89\x01\n\rGenerateEvent\x12\'\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x13.lepton.v1.AcceptedH\x00\x12!\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x10.lepton.v1.DeltaH\x00\x12#\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x11.lepton.v1.FinishH\x00\x42\x07\n\x05\x65vent\"6\n\x08\x41\x63\x63\x65pted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0equeue_position\x18\x02 \x01(\x05\"(\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\"u\n\x06\x46inish\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.lepton.v1.FinishReason\x12\x1f\n\x05usage\x18\x02 \x01(\x0b\x32\x10.lepton.v1.Usage\x12!\n\x06timing\x18\x03 \x01(\x0b\x32\x11.lepton.v1.Timing*z\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x19\n\x15\x46INISH_REASON_DRAINED\x10\x03\x32P\n\nGeneration\x12\x42\n\x08Generate\x12\x1a.lepton.v1.GenerateRequest\x1a\x18.lepton.v1.GenerateEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alepton/v1/generation.proto\x12\tlepton.v1\x1a\x16lepton/v1/common.proto\"\x9e\x01\n\x0fGenerateRequest\x12$\n\x04meta\x18\x01 \x01(\x0b\x32\x16.lepton.v1.RequestMeta\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12%\n\x06tokens\x18\x03 \x01(\x0b\x32\x13.lepton.v1.TokenIdsH\x00\x12%\n\x08sampling\x18\x04 \x01(\x0b\x32\x13.lepton.v1.SamplingB\x07\n\x05input\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\x05\"\xf9\x05\n\x08Sampling\x12\x1b\n\x0emax_new_tokens\x18\x01 \x01(\x05H\x01\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x03\x88\x01\x01\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x05\x88\x01\x01\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x12\n\nignore_eos\x18\x07 \x01(\x08\x12\x12\n\x05min_p\x18\x08 \x01(\x02H\x06\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\t \x01(\x02H\x07\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\n \x01(\x02H\x08\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x0b \x01(\x02H\t\x88\x01\x01\x12\x36\n\nlogit_bias\x18\x0c \x03(\x0b\x32\".lepton.v1.Sampling.LogitBiasEntry\x12\x1b\n\x0emin_new_tokens\x18\r \x01(\x05H\n\x88\x01\x01\x12\x15\n\x08logprobs\x18\x0e \x01(\x05H\x0b\x88\x01\x01\x12\x0e\n\x01n\x18\x0f \x01(\x05H\x0c\x88\x01\x01\x12\x15\n\x0bjson_schema\x18\x10 \x01(\tH\x00\x12\x15\n\x0bjson_object\x18\x11 \x01(\x08H\x00\x12\x0f\n\x05regex\x18\x12 \x01(\tH\x00\x12%\n\x07\x63hoices\x18\x13 \x01(\x0b\x32\x12.lepton.v1.ChoicesH\x00\x12\x11\n\x07grammar\x18\x14 \x01(\tH\x00\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0c\n\nconstraintB\x11\n\x0f_max_new_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x07\n\x05_seedB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x11\n\x0f_min_new_tokensB\x0b\n\t_logprobsB\x04\n\x02_n\"\x18\n\x07\x43hoices\x12\r\n\x05texts\x18\x01 \x03(\t\"\xbc\x02\n\x0b\x43hatRequest\x12$\n\x04meta\x18\x01 \x01(\x0b\x32\x16.lepton.v1.RequestMeta\x12$\n\x08messages\x18\x02 \x03(\x0b\x32\x12.lepton.v1.Message\x12%\n\x08sampling\x18\x03 \x01(\x0b\x32\x13.lepton.v1.Sampling\x12\x1e\n\x05tools\x18\x04 \x03(\x0b\x32\x0f.lepton.v1.Tool\x12I\n\x12template_variables\x18\x05 \x03(\x0b\x32-.lepton.v1.ChatRequest.TemplateVariablesEntry\x12\x15\n\rcontinue_last\x18\x06 \x01(\x08\x1a\x38\n\x16TemplateVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"u\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\'\n\ntool_calls\x18\x03 \x03(\x0b\x32\x13.lepton.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\"=\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"\x89\x01\n\rGenerateEvent\x12\'\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x13.lepton.v1.AcceptedH\x00\x12!\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x10.lepton.v1.DeltaH\x00\x12#\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x11.lepton.v1.FinishH\x00\x42\x07\n\x05\x65vent\"6\n\x08\x41\x63\x63\x65pted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0equeue_position\x18\x02 \x01(\x05\"c\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\x12\x0e\n\x06\x63hoice\x18\x03 \x01(\x05\x12)\n\x08logprobs\x18\x04 \x03(\x0b\x32\x17.lepton.v1.TokenLogprob\"a\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12 \n\x03top\x18\x03 \x03(\x0b\x32\x13.lepton.v1.TopToken\x12\x0c\n\x04text\x18\x04 \x01(\t\";\n\x08TopToken\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xae\x01\n\x06\x46inish\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.lepton.v1.FinishReason\x12\x1f\n\x05usage\x18\x02 \x01(\x0b\x32\x10.lepton.v1.Usage\x12!\n\x06timing\x18\x03 \x01(\x0b\x32\x11.lepton.v1.Timing\x12\x0e\n\x06\x63hoice\x18\x04 \x01(\x05\x12\'\n\ntool_calls\x18\x05 \x03(\x0b\x32\x13.lepton.v1.ToolCall*\x98\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x19\n\x15\x46INISH_REASON_DRAINED\x10\x03\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x04\x32\x8c\x01\n\nGeneration\x12\x42\n\x08Generate\x12\x1a.lepton.v1.GenerateRequest\x1a\x18.lepton.v1.GenerateEvent0\x01\x12:\n\x04\x43hat\x12\x16.lepton.v1.ChatRequest\x1a\x18.lepton.v1.GenerateEvent0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lepton.v1.generation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINISHREASON']._serialized_start=833
-  _globals['_FINISHREASON']._serialized_end=955
+  _globals['_SAMPLING_LOGITBIASENTRY']._loaded_options = None
+  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_options = b'8\001'
+  _globals['_CHATREQUEST_TEMPLATEVARIABLESENTRY']._loaded_options = None
+  _globals['_CHATREQUEST_TEMPLATEVARIABLESENTRY']._serialized_options = b'8\001'
+  _globals['_FINISHREASON']._serialized_start=2234
+  _globals['_FINISHREASON']._serialized_end=2386
   _globals['_GENERATEREQUEST']._serialized_start=66
   _globals['_GENERATEREQUEST']._serialized_end=224
   _globals['_TOKENIDS']._serialized_start=226
   _globals['_TOKENIDS']._serialized_end=249
   _globals['_SAMPLING']._serialized_start=252
-  _globals['_SAMPLING']._serialized_end=474
-  _globals['_GENERATEEVENT']._serialized_start=477
-  _globals['_GENERATEEVENT']._serialized_end=614
-  _globals['_ACCEPTED']._serialized_start=616
-  _globals['_ACCEPTED']._serialized_end=670
-  _globals['_DELTA']._serialized_start=672
-  _globals['_DELTA']._serialized_end=712
-  _globals['_FINISH']._serialized_start=714
-  _globals['_FINISH']._serialized_end=831
-  _globals['_GENERATION']._serialized_start=957
-  _globals['_GENERATION']._serialized_end=1037
+  _globals['_SAMPLING']._serialized_end=1013
+  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_start=773
+  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_end=821
+  _globals['_CHOICES']._serialized_start=1015
+  _globals['_CHOICES']._serialized_end=1039
+  _globals['_CHATREQUEST']._serialized_start=1042
+  _globals['_CHATREQUEST']._serialized_end=1358
+  _globals['_CHATREQUEST_TEMPLATEVARIABLESENTRY']._serialized_start=1302
+  _globals['_CHATREQUEST_TEMPLATEVARIABLESENTRY']._serialized_end=1358
+  _globals['_MESSAGE']._serialized_start=1360
+  _globals['_MESSAGE']._serialized_end=1477
+  _globals['_TOOL']._serialized_start=1479
+  _globals['_TOOL']._serialized_end=1540
+  _globals['_TOOLCALL']._serialized_start=1542
+  _globals['_TOOLCALL']._serialized_end=1597
+  _globals['_GENERATEEVENT']._serialized_start=1600
+  _globals['_GENERATEEVENT']._serialized_end=1737
+  _globals['_ACCEPTED']._serialized_start=1739
+  _globals['_ACCEPTED']._serialized_end=1793
+  _globals['_DELTA']._serialized_start=1795
+  _globals['_DELTA']._serialized_end=1894
+  _globals['_TOKENLOGPROB']._serialized_start=1896
+  _globals['_TOKENLOGPROB']._serialized_end=1993
+  _globals['_TOPTOKEN']._serialized_start=1995
+  _globals['_TOPTOKEN']._serialized_end=2054
+  _globals['_FINISH']._serialized_start=2057
+  _globals['_FINISH']._serialized_end=2231
+  _globals['_GENERATION']._serialized_start=2389
+  _globals['_GENERATION']._serialized_end=2529
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GenerationStub:
-    """Text that continues a prompt, token by token.
+    """Text that continues a prompt or answers it, token by token.
     """
 
     def __init__(self, channel):
@@ -40,15 +40,27 @@ class GenerationStub:
                 request_serializer=lepton_dot_v1_dot_generation__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=lepton_dot_v1_dot_generation__pb2.GenerateEvent.FromString,
                 _registered_method=True)
+        self.Chat = channel.unary_stream(
+                '/lepton.v1.Generation/Chat',
+                request_serializer=lepton_dot_v1_dot_generation__pb2.ChatRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_generation__pb2.GenerateEvent.FromString,
+                _registered_method=True)
 
 
 class GenerationServicer:
-    """Text that continues a prompt, token by token.
+    """Text that continues a prompt or answers it, token by token.
     """
 
     def Generate(self, request, context):
         """Streams what the model writes. A caller without use for a stream reads until `finish`.
         Cancelling the call stops the work within one step of the model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Chat(self, request, context):
+        """The same behind the model's own chat template.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,6 +74,11 @@ def add_GenerationServicer_to_server(servicer, server):
                     request_deserializer=lepton_dot_v1_dot_generation__pb2.GenerateRequest.FromString,
                     response_serializer=lepton_dot_v1_dot_generation__pb2.GenerateEvent.SerializeToString,
             ),
+            'Chat': grpc.unary_stream_rpc_method_handler(
+                    servicer.Chat,
+                    request_deserializer=lepton_dot_v1_dot_generation__pb2.ChatRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_generation__pb2.GenerateEvent.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'lepton.v1.Generation', rpc_method_handlers)
@@ -71,7 +88,7 @@ def add_GenerationServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Generation:
-    """Text that continues a prompt, token by token.
+    """Text that continues a prompt or answers it, token by token.
     """
 
     @staticmethod
@@ -90,6 +107,33 @@ class Generation:
             target,
             '/lepton.v1.Generation/Generate',
             lepton_dot_v1_dot_generation__pb2.GenerateRequest.SerializeToString,
+            lepton_dot_v1_dot_generation__pb2.GenerateEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Chat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lepton.v1.Generation/Chat',
+            lepton_dot_v1_dot_generation__pb2.ChatRequest.SerializeToString,
             lepton_dot_v1_dot_generation__pb2.GenerateEvent.FromString,
             options,
             channel_credentials,

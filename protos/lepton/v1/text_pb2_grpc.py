@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class TextStub:
     """Answers about whole texts. Each call takes a list and answers in the same order; an input that cannot be
-    answered carries its own error and does not disturb the others.
+    answered carries its own error and does not disturb the others. Which calls a model answers depends on
+    its head; Control/GetModelInfo lists them, and any other is UNIMPLEMENTED.
     """
 
     def __init__(self, channel):
@@ -41,27 +42,160 @@ class TextStub:
                 request_serializer=lepton_dot_v1_dot_text__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=lepton_dot_v1_dot_text__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
+        self.Sentiment = channel.unary_unary(
+                '/lepton.v1.Text/Sentiment',
+                request_serializer=lepton_dot_v1_dot_text__pb2.SentimentRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.SentimentResponse.FromString,
+                _registered_method=True)
+        self.ClassifyZeroShot = channel.unary_unary(
+                '/lepton.v1.Text/ClassifyZeroShot',
+                request_serializer=lepton_dot_v1_dot_text__pb2.ClassifyZeroShotRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.ClassifyZeroShotResponse.FromString,
+                _registered_method=True)
+        self.Tag = channel.unary_unary(
+                '/lepton.v1.Text/Tag',
+                request_serializer=lepton_dot_v1_dot_text__pb2.TagRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.TagResponse.FromString,
+                _registered_method=True)
         self.Embed = channel.unary_unary(
                 '/lepton.v1.Text/Embed',
                 request_serializer=lepton_dot_v1_dot_text__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=lepton_dot_v1_dot_text__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.Rerank = channel.unary_unary(
+                '/lepton.v1.Text/Rerank',
+                request_serializer=lepton_dot_v1_dot_text__pb2.RerankRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.RerankResponse.FromString,
+                _registered_method=True)
+        self.Keywords = channel.unary_unary(
+                '/lepton.v1.Text/Keywords',
+                request_serializer=lepton_dot_v1_dot_text__pb2.KeywordsRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.KeywordsResponse.FromString,
+                _registered_method=True)
+        self.Answer = channel.unary_unary(
+                '/lepton.v1.Text/Answer',
+                request_serializer=lepton_dot_v1_dot_text__pb2.AnswerRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.AnswerResponse.FromString,
+                _registered_method=True)
+        self.Summarise = channel.unary_unary(
+                '/lepton.v1.Text/Summarise',
+                request_serializer=lepton_dot_v1_dot_text__pb2.SummariseRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.SummariseResponse.FromString,
+                _registered_method=True)
+        self.Translate = channel.unary_unary(
+                '/lepton.v1.Text/Translate',
+                request_serializer=lepton_dot_v1_dot_text__pb2.TranslateRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.TranslateResponse.FromString,
+                _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/lepton.v1.Text/Score',
+                request_serializer=lepton_dot_v1_dot_text__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.ScoreResponse.FromString,
+                _registered_method=True)
+        self.Tokenize = channel.unary_unary(
+                '/lepton.v1.Text/Tokenize',
+                request_serializer=lepton_dot_v1_dot_text__pb2.TokenizeRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.TokenizeResponse.FromString,
+                _registered_method=True)
+        self.Detokenize = channel.unary_unary(
+                '/lepton.v1.Text/Detokenize',
+                request_serializer=lepton_dot_v1_dot_text__pb2.DetokenizeRequest.SerializeToString,
+                response_deserializer=lepton_dot_v1_dot_text__pb2.DetokenizeResponse.FromString,
+                _registered_method=True)
 
 
 class TextServicer:
     """Answers about whole texts. Each call takes a list and answers in the same order; an input that cannot be
-    answered carries its own error and does not disturb the others.
+    answered carries its own error and does not disturb the others. Which calls a model answers depends on
+    its head; Control/GetModelInfo lists them, and any other is UNIMPLEMENTED.
     """
 
     def Classify(self, request, context):
-        """Labels with their probabilities.
+        """Labels with their probabilities. Models with a head for whole texts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Sentiment(self, request, context):
+        """Classify, brought to positive, neutral, negative and one number. Classifiers of sentiment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClassifyZeroShot(self, request, context):
+        """Labels that the caller makes up. Classifiers trained on entailment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Tag(self, request, context):
+        """Spans of text with a label, such as named entities. Models with a head for tokens.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Embed(self, request, context):
-        """One vector a text.
+        """One vector a text. Encoders.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rerank(self, request, context):
+        """Documents ordered by their relevance to a query. Cross-encoders (classifiers with one label) and encoders.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Keywords(self, request, context):
+        """The words that say most about a text. Encoders.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Answer(self, request, context):
+        """The span of a context that answers a question. Models with a head for answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Summarise(self, request, context):
+        """A shorter text. Encoder-decoder models, and chat models, which are asked for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Translate(self, request, context):
+        """The text in another language. Encoder-decoder models, and chat models, which are asked for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Score(self, request, context):
+        """How probable the model finds a text. Models that generate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Tokenize(self, request, context):
+        """The model's own tokens of a text. Every model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Detokenize(self, request, context):
+        """The text of tokens. Every model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,10 +209,65 @@ def add_TextServicer_to_server(servicer, server):
                     request_deserializer=lepton_dot_v1_dot_text__pb2.ClassifyRequest.FromString,
                     response_serializer=lepton_dot_v1_dot_text__pb2.ClassifyResponse.SerializeToString,
             ),
+            'Sentiment': grpc.unary_unary_rpc_method_handler(
+                    servicer.Sentiment,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.SentimentRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.SentimentResponse.SerializeToString,
+            ),
+            'ClassifyZeroShot': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClassifyZeroShot,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.ClassifyZeroShotRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.ClassifyZeroShotResponse.SerializeToString,
+            ),
+            'Tag': grpc.unary_unary_rpc_method_handler(
+                    servicer.Tag,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.TagRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.TagResponse.SerializeToString,
+            ),
             'Embed': grpc.unary_unary_rpc_method_handler(
                     servicer.Embed,
                     request_deserializer=lepton_dot_v1_dot_text__pb2.EmbedRequest.FromString,
                     response_serializer=lepton_dot_v1_dot_text__pb2.EmbedResponse.SerializeToString,
+            ),
+            'Rerank': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rerank,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.RerankRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.RerankResponse.SerializeToString,
+            ),
+            'Keywords': grpc.unary_unary_rpc_method_handler(
+                    servicer.Keywords,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.KeywordsRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.KeywordsResponse.SerializeToString,
+            ),
+            'Answer': grpc.unary_unary_rpc_method_handler(
+                    servicer.Answer,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.AnswerRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.AnswerResponse.SerializeToString,
+            ),
+            'Summarise': grpc.unary_unary_rpc_method_handler(
+                    servicer.Summarise,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.SummariseRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.SummariseResponse.SerializeToString,
+            ),
+            'Translate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Translate,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.TranslateRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.TranslateResponse.SerializeToString,
+            ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.ScoreRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.ScoreResponse.SerializeToString,
+            ),
+            'Tokenize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Tokenize,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.TokenizeRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.TokenizeResponse.SerializeToString,
+            ),
+            'Detokenize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Detokenize,
+                    request_deserializer=lepton_dot_v1_dot_text__pb2.DetokenizeRequest.FromString,
+                    response_serializer=lepton_dot_v1_dot_text__pb2.DetokenizeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,7 +279,8 @@ def add_TextServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Text:
     """Answers about whole texts. Each call takes a list and answers in the same order; an input that cannot be
-    answered carries its own error and does not disturb the others.
+    answered carries its own error and does not disturb the others. Which calls a model answers depends on
+    its head; Control/GetModelInfo lists them, and any other is UNIMPLEMENTED.
     """
 
     @staticmethod
@@ -121,6 +311,87 @@ class Text:
             _registered_method=True)
 
     @staticmethod
+    def Sentiment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Sentiment',
+            lepton_dot_v1_dot_text__pb2.SentimentRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.SentimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyZeroShot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/ClassifyZeroShot',
+            lepton_dot_v1_dot_text__pb2.ClassifyZeroShotRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.ClassifyZeroShotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Tag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Tag',
+            lepton_dot_v1_dot_text__pb2.TagRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.TagResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Embed(request,
             target,
             options=(),
@@ -137,6 +408,222 @@ class Text:
             '/lepton.v1.Text/Embed',
             lepton_dot_v1_dot_text__pb2.EmbedRequest.SerializeToString,
             lepton_dot_v1_dot_text__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rerank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Rerank',
+            lepton_dot_v1_dot_text__pb2.RerankRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.RerankResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Keywords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Keywords',
+            lepton_dot_v1_dot_text__pb2.KeywordsRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.KeywordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Answer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Answer',
+            lepton_dot_v1_dot_text__pb2.AnswerRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.AnswerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Summarise(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Summarise',
+            lepton_dot_v1_dot_text__pb2.SummariseRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.SummariseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Translate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Translate',
+            lepton_dot_v1_dot_text__pb2.TranslateRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.TranslateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Score',
+            lepton_dot_v1_dot_text__pb2.ScoreRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Tokenize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Tokenize',
+            lepton_dot_v1_dot_text__pb2.TokenizeRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.TokenizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Detokenize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lepton.v1.Text/Detokenize',
+            lepton_dot_v1_dot_text__pb2.DetokenizeRequest.SerializeToString,
+            lepton_dot_v1_dot_text__pb2.DetokenizeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,39 +7,101 @@ from typing import Protocol
 
 from lepton_worker.errors import RequestError
 from lepton_worker.model import Model, Pooling
-from lepton_worker.request import Sampling, Task, Tokens, Vector
+from lepton_worker.request import GenerateJob, Sampling, Task, TokenLogprob, Tokens, Vector
 
 
 @dataclass(frozen=True)
 class LoadOrder:
     """What to load and how.
 
-    `device` and `dtype` may be `auto`; `threads` is for the CPU. `memory` is the most that the
-    process may use, in bytes. `folder` has been checked; backends that load nothing ignore it.
+    `device`, `dtype` and `quantization` may be `auto`; `threads` is for the CPU. `memory` is the
+    most that the process may use, in bytes. `slots` is how many texts may run at once,
+    `step_tokens` how many tokens one step computes (0: the backend finds out). `folder` has been
+    checked; backends that load nothing ignore it.
     """
 
     folder: Path
     task: Task
     device: str = "auto"
     dtype: str = "auto"
+    quantization: str = "auto"
     max_length: int | None = None
     threads: int = 1
     memory: int | None = None
+    slots: int = 8
+    step_tokens: int = 0
     pooling: Pooling = field(default_factory=Pooling)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class DecoderSequence:
-    """One text in the making; the backend keeps its state until it is released."""
+    """One text in the making.
+
+    `ids` are the prompt's tokens and behind them the generated ones: the backend appends each token
+    that it chooses, nobody else changes them.
+    """
 
     prompt: Tokens
     sampling: Sampling
+    adapter: str = ""
+    ids: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ids = self.ids or list(self.prompt.ids)
+
+    @classmethod
+    def of(cls, job: GenerateJob) -> "DecoderSequence":
+        """A sequence that starts with the prompt of a job."""
+        return cls(job.prompt, job.sampling, job.adapter)
+
+
+@dataclass(frozen=True)
+class Span:
+    """The next `count` tokens of a sequence that have no state yet, to be computed in one step."""
+
+    sequence: DecoderSequence
+    count: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a span led to.
+
+    `token` is the one chosen (and appended to `ids`) when the span reached the end of `ids`,
+    otherwise None; always None where `max_new_tokens` is 0. `ended` says that a constraint is
+    fulfilled and nothing may follow. `prompt` has a log probability for each token of the span
+    that belongs to the prompt, when asked for; the first token of a text has none and is left out.
+    """
+
+    token: int | None
+    logprob: TokenLogprob | None = None
+    ended: bool = False
+    prompt: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class EncodeInput:
+    """One input for an encoder, and the adapter to use ("" for none)."""
+
+    tokens: Tokens
+    adapter: str = ""
+
+
+@dataclass(frozen=True)
+class AdapterFacts:
+    """A loaded adapter."""
+
+    name: str
+    source: str
+    rank: int
+    bytes: int
 
 
 class Backend(Protocol):
     """Runs one model.
 
-    Every method is called from the engine's thread alone: `load` first, `close` last.
+    Every method is called from the engine's thread alone: `load` first, `close` last. Encoders answer
+    `encode`; decoders answer `begin`, `step`, `evict` and `release`.
     """
 
     def load(self, order: LoadOrder) -> Model:
@@ -48,17 +110,30 @@ class Backend(Protocol):
     def warm_up(self) -> None:
         """Answer once, so that the first caller does not pay for it; raises LoadError."""
 
-    def encode(self, inputs: Sequence[Tokens]) -> list[Vector]:
-        """One vector for each input; raises for all of them together."""
+    def encode(self, inputs: Sequence[EncodeInput]) -> list[Vector | RequestError]:
+        """One vector for each input, or the error of that input alone."""
 
-    def decode(self, batch: Sequence[DecoderSequence]) -> list[int | RequestError]:
-        """The next token of each sequence, or the error of that sequence alone.
+    def begin(self, sequence: DecoderSequence) -> int:
+        """Make room for the state of a sequence, new or evicted.
 
-        A sequence that was not seen before starts with its prompt.
+        Returns how many of its leading tokens have state already, because another sequence began
+        the same; fewer than it has. At most `Model.slots` sequences may have room at a time.
         """
+
+    def step(self, spans: Sequence[Span]) -> list[Progress | RequestError]:
+        """Compute spans of sequences that have room, all in one go where that pays."""
+
+    def evict(self, sequence: DecoderSequence) -> None:
+        """Take the room back and keep what is needed to go on with `begin` as if nothing had been."""
 
     def release(self, sequence: DecoderSequence) -> None:
         """Forget a sequence; one that is not known is no error."""
+
+    def load_adapter(self, name: str, folder: Path, source: str) -> AdapterFacts:
+        """Make an adapter in PEFT's format available; raises LoadError."""
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter that no sequence uses any more; one not known is no error."""
 
     def close(self) -> None:
         """Give everything back."""
