@@ -62,7 +62,8 @@ class Sampling:
     `temperature` 0 is greedy; `top_k` 0 keeps all; `seed` None draws a fresh one. `ends` are the
     tokens that end the text, none when the end of text is to be ignored. `logprobs` None reports
     none, k reports the chosen token and the k most probable ones. `prompt_logprobs` reports those
-    of the prompt's own tokens. `max_new_tokens` 0 computes the prompt only.
+    of the prompt's own tokens. `max_new_tokens` 0 computes the prompt only. `forced` are the first
+    tokens of the answer, given and not chosen: the language that an encoder-decoder shall write.
     """
 
     max_new_tokens: int
@@ -82,6 +83,7 @@ class Sampling:
     logprobs: int | None = None
     prompt_logprobs: bool = False
     constraint: Constraint | None = None
+    forced: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
