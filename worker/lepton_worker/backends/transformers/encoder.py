@@ -12,7 +12,10 @@ from lepton_worker.request import Tokens
 
 
 class Encoder:
-    """Turns inputs into one row each: logits of the head, or states pooled as `pooling` says."""
+    """Turns inputs into one row each: logits of the head, or states pooled as `pooling` says.
+
+    Heads on tokens give [tokens, numbers] with those of the padding behind them.
+    """
 
     def __init__(self, loaded: Loaded, pooling: Pooling | None) -> None:
         self._module = loaded.module
@@ -45,6 +48,13 @@ class Encoder:
             arguments["token_type_ids"] = types.to(device)
         output = self._module(**arguments)
         if self._pooling is None:
-            logits: torch.Tensor = output.logits
-            return logits
+            return logits_of(output)
         return pool(output.last_hidden_state, arguments["attention_mask"], self._pooling.modes)
+
+
+def logits_of(output: Any) -> torch.Tensor:
+    """Logits of a model's output; starts and ends of answers side by side, [..., tokens, 2]."""
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    logits: torch.Tensor = output.logits
+    return logits

@@ -1,0 +1,1 @@
+"""Our own engine over the modules of transformers: packed rows, own caches, own kernels."""
