@@ -29,6 +29,9 @@ class Tokenizer(Protocol):
     def pieces(self, text: str, special: bool = True) -> "Pieces":
         """A text as tokens with their places in it; `special` adds those of the model."""
 
+    def frame(self, pair: bool = False) -> "Frame":
+        """The special tokens that go around one text, or around and between two."""
+
     def decode(self, ids: Sequence[int], special: bool = False) -> str:
         """Text of the tokens, without special ones unless asked for."""
 
@@ -49,6 +52,37 @@ class Pieces:
     words: tuple[int | None, ...]
     tokens: tuple[str, ...]
     added: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The special tokens of a model in front of a text, between two texts, and behind.
+
+    Each is (id, segment number), `segments` are the numbers of the texts themselves; `typed` says
+    whether the model takes them.
+    """
+
+    front: tuple[tuple[int, int], ...] = ()
+    middle: tuple[tuple[int, int], ...] = ()
+    back: tuple[tuple[int, int], ...] = ()
+    segments: tuple[int, int] = (0, 0)
+    typed: bool = False
+
+    @property
+    def count(self) -> int:
+        """Special tokens in all."""
+        return len(self.front) + len(self.middle) + len(self.back)
+
+    def around(self, first: Sequence[int], second: Sequence[int] = ()) -> Tokens:
+        """Tokens of one text, or of two, as the model takes them."""
+        kinds = (*self.front, *_typed(first, self.segments[0]), *self.middle)
+        kinds = (*kinds, *_typed(second, self.segments[1]), *self.back)
+        types = tuple(kind for _, kind in kinds) if self.typed else None
+        return Tokens(tuple(token for token, _ in kinds), types)
+
+
+def _typed(ids: Sequence[int], segment: int) -> list[tuple[int, int]]:
+    return [(token, segment) for token in ids]
 
 
 @dataclass(frozen=True)
@@ -84,7 +118,8 @@ class Pooling:
     """How the states of a text's tokens become one vector, as the model declares it.
 
     `modes` are joined in their order: cls, mean, max, mean_sqrt_len, weightedmean, lasttoken.
-    `prefix` goes in front of each text; `max_length` is None where the model says nothing.
+    `prefix` goes in front of each text, unless another of the `prompts` is asked for by its name;
+    `max_length` is None where the model says nothing.
     """
 
     modes: tuple[str, ...] = ("mean",)
@@ -92,6 +127,7 @@ class Pooling:
     max_length: int | None = None
     lower_case: bool = False
     prefix: str = ""
+    prompts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,11 +135,12 @@ class Model:
     """A loaded model, as everything outside its backend sees it.
 
     `offers` has one task, but for backends that answer any. `max_length` and `vocabulary` are
-    counted in tokens. `scoring` is how logits become scores: softmax, sigmoid or none. `slots` is how
-    many texts run at once, `cache_tokens` how many tokens they can hold together (0: no bound beyond
-    `slots`), `step_tokens` how many tokens a step computes at best speed. `chat_template` is the
-    model's own, in Jinja; `prompts` are those that a sentence encoder declares, by name.
-    `encoder_decoder` says that prompt and answer have lengths of their own. `choices` has what was
+    counted in tokens. `scoring` is how logits become scores: softmax, sigmoid or none. `entailment`
+    is the label that says so. `slots` is how many texts run at once, `cache_tokens` how many tokens
+    they can hold together (0: no bound beyond `slots`), `step_tokens` how many tokens a step
+    computes at best speed. `chat_template` is the model's own, in Jinja; `prompts` are those that
+    a sentence encoder declares, by name, the usual one as "". `encoder_decoder` says that prompt
+    and answer have lengths of their own. `choices` has what was
     left to the worker, with the reason for what it chose.
     """
 

@@ -138,6 +138,24 @@ SAMPLES: dict[str, Sample] = {
         word_pieces,
         labels=("rating",),
     ),
+    "bert-nli": Sample(
+        "BertForSequenceClassification",
+        "BertConfig",
+        ENCODER,
+        word_pieces,
+        labels=("contradiction", "neutral", "entailment"),
+    ),
+    "cross-encoder": Sample(
+        "BertForSequenceClassification", "BertConfig", ENCODER, word_pieces, labels=("LABEL_0",)
+    ),
+    "bert-ner": Sample(
+        "BertForTokenClassification",
+        "BertConfig",
+        ENCODER,
+        word_pieces,
+        labels=("O", "B-PER", "I-PER", "B-LOC", "I-LOC"),
+    ),
+    "bert-qa": Sample("BertForQuestionAnswering", "BertConfig", ENCODER, word_pieces),
     "bert-encoder": Sample("BertModel", "BertConfig", ENCODER, word_pieces),
     "sentence-encoder": Sample(
         "BertModel",

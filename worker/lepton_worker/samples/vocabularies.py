@@ -99,7 +99,7 @@ def word_pieces() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens(list(names.values()))
     around = [("[CLS]", tokenizer), ("[SEP]", tokenizer)]
-    tokenizer.post_processor = _template("[CLS] $A [SEP]", around)
+    tokenizer.post_processor = _template("[CLS] $A [SEP]", around, "[CLS] $A [SEP] $B:1 [SEP]:1")
     return _named(
         tokenizer,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
@@ -120,7 +120,8 @@ def roberta() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(SENTENCES, trainer)
-    tokenizer.post_processor = _template("<s> $A </s>", [("<s>", tokenizer), ("</s>", tokenizer)])
+    around = [("<s>", tokenizer), ("</s>", tokenizer)]
+    tokenizer.post_processor = _template("<s> $A </s>", around, "<s> $A </s> </s> $B </s>")
     return _named(
         tokenizer,
         bos_token="<s>",
@@ -151,9 +152,12 @@ def _named(tokenizer: Tokenizer, **options: Any) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options)  # type: ignore[no-untyped-call]
 
 
-def _template(single: str, specials: list[tuple[str, Tokenizer]]) -> processors.TemplateProcessing:
+def _template(
+    single: str, specials: list[tuple[str, Tokenizer]], pair: str = "$A $B:1"
+) -> processors.TemplateProcessing:
     return processors.TemplateProcessing(
         single=single,
+        pair=pair,
         special_tokens=[(token, owner.token_to_id(token)) for token, owner in specials],
     )
 

@@ -7,16 +7,22 @@ from lepton_worker.errors import TaskNotSupported
 from lepton_worker.model import Families
 from lepton_worker.request import Task
 
-OTHER_HEADS = (
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForMultipleChoice",
-    "ForNextSentencePrediction",
-)
+OTHER_HEADS = ("ForMultipleChoice", "ForNextSentencePrediction")
+HEADS = {
+    Task.CLASSIFY: ("ForSequenceClassification",),
+    Task.TAG: ("ForTokenClassification",),
+    Task.ANSWER: ("ForQuestionAnswering", "ForQuestionAnsweringSimple"),
+}
+HEADLESS = {
+    Task.GENERATE: "generation",
+    Task.CLASSIFY: "classification",
+    Task.TAG: "labels of tokens",
+    Task.ANSWER: "answers",
+}
 GENERATING = ("ForCausalLM", "LMHeadModel")
 OFFERED = (
-    "offered are generate (text generation: …ForCausalLM), classify (…ForSequenceClassification) "
-    "and embed (text encoders)"
+    "offered are generate (text generation: …ForCausalLM), classify (…ForSequenceClassification), "
+    "tag (…ForTokenClassification), answer (…ForQuestionAnswering) and embed (text encoders)"
 )
 
 
@@ -35,9 +41,12 @@ class Nature:
         return self.architecture.endswith(GENERATING)
 
     @property
-    def classifies(self) -> bool:
-        """Whether it has a head for whole texts."""
-        return self.architecture.endswith("ForSequenceClassification")
+    def head(self) -> Task | None:
+        """The task of its head; None where it has none, or one that no task uses."""
+        if self.generates:
+            return Task.GENERATE
+        named = (task for task, ends in HEADS.items() if self.architecture.endswith(ends))
+        return next(named, None)
 
 
 def nature(config: dict[str, Any], sentence_encoder: bool) -> Nature:
@@ -66,16 +75,14 @@ def choose_task(asked: str, model: Nature, families: Families) -> Task:
     if asked == "auto":
         return _by_nature(model, families, name)
     task = Task(asked)
-    if task is Task.GENERATE and not model.generates:
-        raise TaskNotSupported(f"{name} has no head for generation; {OFFERED}")
-    if task is Task.CLASSIFY and not model.classifies:
-        raise TaskNotSupported(f"{name} has no head for classification; {OFFERED}")
+    if task is not Task.EMBED and task is not model.head:
+        raise TaskNotSupported(f"{name} has no head for {HEADLESS[task]}; {OFFERED}")
     return task
 
 
 def _by_nature(model: Nature, families: Families, name: str) -> Task:
-    if model.classifies:
-        return Task.CLASSIFY
+    if model.head in HEADS:
+        return model.head
     if model.sentence_encoder:
         return Task.EMBED
     if model.generates:

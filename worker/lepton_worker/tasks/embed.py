@@ -12,3 +12,8 @@ def scaled(vector: Vector, normalize: bool) -> Vector:
     if not normalize:
         return vector
     return vector / max(float(np.linalg.norm(vector)), TINY)
+
+
+def cut(vector: Vector, dimensions: int | None) -> Vector:
+    """The first numbers of a vector, for models trained so (Kusupati et al. 2022, Matryoshka)."""
+    return vector if dimensions is None else vector[:dimensions]

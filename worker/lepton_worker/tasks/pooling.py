@@ -45,12 +45,14 @@ def read_pooling(folder: Path) -> Pooling:
                 "embeddings are pooled states (Pooling), scaled to length 1 if asked (Normalize)"
             )
     transformer = _read(folder / "sentence_bert_config.json")
+    prompts, usual = _prompts(_read(folder / "config_sentence_transformers.json"))
     return Pooling(
         modes=modes or ("mean",),
         normalize=normalize,
         max_length=transformer.get("max_seq_length"),
         lower_case=bool(transformer.get("do_lower_case", False)),
-        prefix=_prefix(_read(folder / "config_sentence_transformers.json")),
+        prefix=prompts.get(usual, ""),
+        prompts=prompts,
     )
 
 
@@ -69,9 +71,11 @@ def _modes(file: Path) -> tuple[str, ...]:
     return tuple(NAMES[mode] for mode in chosen)
 
 
-def _prefix(config: dict[str, Any]) -> str:
-    name = config.get("default_prompt_name")
-    return str(config.get("prompts", {}).get(name, "")) if name else ""
+def _prompts(config: dict[str, Any]) -> tuple[dict[str, str], str]:
+    """The prompts by their names, and the name of the usual one."""
+    prompts = config.get("prompts") or {}
+    usual = config.get("default_prompt_name") or ""
+    return {str(name): str(text) for name, text in prompts.items()}, str(usual)
 
 
 def _read(file: Path) -> Any:

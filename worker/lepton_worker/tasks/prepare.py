@@ -29,14 +29,19 @@ def complaint(model: Model, text: str, result: Tokenized, field: str) -> Invalid
     if count == 0:
         return InvalidRequest([Violation(field, "has no token that the model knows")])
     if max(result.tokens.ids) >= model.vocabulary:
-        unknown = f"has token {max(result.tokens.ids)}, for which the model has no embedding"
-        return InvalidRequest([Violation(field, unknown)])
+        return unknown_token(max(result.tokens.ids), field)
     if not result.truncated and len(text) > model.max_length * LONGEST_TOKEN:
         described = f"{len(text)} characters are far more than the {model.max_length} tokens"
         return too_long(model, described, field, count)
     if count > model.max_length:
         return too_long(model, f"{count} tokens are more than the {model.max_length}", field, count)
     return None
+
+
+def unknown_token(token: int, field: str) -> InvalidRequest:
+    """The error for a text with a token that the tokenizer has and the model has not."""
+    text = f"has token {token}, for which the model has no embedding"
+    return InvalidRequest([Violation(field, text)])
 
 
 def too_long(model: Model, described: str, field: str, count: int) -> ContextLengthExceeded:

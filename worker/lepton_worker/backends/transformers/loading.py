@@ -8,7 +8,9 @@ import transformers
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
 )
 
 from lepton_worker.backends.base import LoadOrder
@@ -23,8 +25,11 @@ from lepton_worker.source.weights import memory_needed
 CLASSES: dict[Task, Any] = {
     Task.GENERATE: AutoModelForCausalLM,
     Task.CLASSIFY: AutoModelForSequenceClassification,
+    Task.TAG: AutoModelForTokenClassification,
+    Task.ANSWER: AutoModelForQuestionAnswering,
     Task.EMBED: AutoModel,
 }
+LABELLING = (Task.CLASSIFY, Task.TAG)
 SHOWN = 5
 """How many names of tensors an error lists."""
 
@@ -50,7 +55,7 @@ def load_model(order: LoadOrder) -> Loaded:
     check_memory(order, device)
     module = _module(order, device)
     pooling = order.pooling if order.task is Task.EMBED else Pooling()
-    tokenizer = load_tokenizer(order.folder, pooling.prefix, pooling.lower_case)
+    tokenizer = load_tokenizer(order.folder, pooling.lower_case)
     config = module.config
     generates = order.task is Task.GENERATE
     facts = Model(
@@ -63,8 +68,10 @@ def load_model(order: LoadOrder) -> Loaded:
         max_length=longest_input(module, order, pooling),
         vocabulary=int(module.get_input_embeddings().num_embeddings),
         tokenizer=tokenizer,
-        labels=_labels(config) if order.task is Task.CLASSIFY else (),
-        scoring=_scoring(config),
+        labels=_labels(config) if order.task in LABELLING else (),
+        scoring=_scoring(config) if order.task is Task.CLASSIFY else "softmax",
+        entailment=_entailment(config) if order.task is Task.CLASSIFY else None,
+        prompts={"": pooling.prefix, **pooling.prompts} if order.task is Task.EMBED else {},
         dimensions=_width(config) * len(pooling.modes) if order.task is Task.EMBED else 0,
         normalize=pooling.normalize,
         defaults=defaults(module, order.folder) if generates else GenerationDefaults(),
@@ -160,6 +167,12 @@ def _width(config: Any) -> int:
 
 def _labels(config: Any) -> tuple[str, ...]:
     return tuple(str(config.id2label[index]) for index in range(config.num_labels))
+
+
+def _entailment(config: Any) -> int | None:
+    """The label of an entailed text, known by its name."""
+    named = (n for n, label in enumerate(_labels(config)) if label.lower().startswith("entail"))
+    return next(named, None)
 
 
 def _scoring(config: Any) -> str:

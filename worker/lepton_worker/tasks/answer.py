@@ -1,0 +1,105 @@
+"""Where in a context the answer to a question stands."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from lepton_worker.model import Pieces
+from lepton_worker.request import Vector
+from lepton_worker.tasks.tag import Found, trimmed
+from lepton_worker.tasks.windows import Window
+from lepton_worker.tasks.words import whole_words
+
+Numbers: TypeAlias = npt.NDArray[np.float64]
+
+CANDIDATES = 20
+"""Spans taken from each window, beyond those that are asked for: several may be the same words."""
+
+DEFAULT_TOKENS = 30
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How many answers, of how many tokens at most, and whether none is an answer, too."""
+
+    top_k: int = 1
+    longest: int = DEFAULT_TOKENS
+    may_be_none: bool = False
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Log probabilities that an answer starts and ends at each token of a window."""
+
+    window: Window
+    start: Numbers
+    end: Numbers
+    none: float
+
+
+def answers(
+    context: str, pieces: Pieces, windows: Sequence[Window], logits: Sequence[Vector], asked: Asked
+) -> list[Found]:
+    """The most probable spans of a context, best first; an empty span is "no answer".
+
+    `logits` has [tokens, 2] for each window: of starts and of ends, as in SQuAD (Rajpurkar et al.
+    2016). A span's probability is that of its start times that of its end, over the tokens of all
+    windows together (Clark & Gardner 2018), the first special token included; spans are widened to
+    whole words.
+    """
+    scored = _scored(windows, logits)
+    best: dict[tuple[int, int], float] = {}
+    for scores in scored:
+        for first, last, value in _candidates(scores, asked):
+            start, end = pieces.spans[first][0], pieces.spans[last][1]
+            found = trimmed(context, Found(start, end, "", 0.0))
+            place = whole_words(context, found.start, found.end)
+            if place[0] < place[1]:
+                best[place] = max(value, best.get(place, -np.inf))
+    if asked.may_be_none and scored:
+        # The window that is the least sure of it decides: one with an answer is enough.
+        best[0, 0] = min(scores.none for scores in scored)
+    order = sorted(best.items(), key=lambda item: (-item[1], item[0]))
+    return [Found(*place, "", float(np.exp(value))) for place, value in order[: asked.top_k]]
+
+
+def _scored(windows: Sequence[Window], logits: Sequence[Vector]) -> list[_Scores]:
+    """Logits as log probabilities over all windows; what is neither context nor the first token
+    can be no answer and does not count."""
+    counted = [
+        np.concatenate([rows[: min(1, window.offset)], window.own(rows)]).astype(np.float64)
+        for window, rows in zip(windows, logits, strict=True)
+    ]
+    total = _log_sum(np.concatenate(counted))
+    found = []
+    for window, rows in zip(windows, counted, strict=True):
+        probable = rows - total
+        own = probable[len(rows) - window.weight :]
+        none = float(probable[0].sum()) if len(rows) > window.weight else -np.inf
+        found.append(_Scores(window, own[:, 0], own[:, 1], none))
+    return found
+
+
+def _log_sum(rows: Numbers) -> Numbers:
+    highest = rows.max(axis=0)
+    total: Numbers = highest + np.log(np.exp(rows - highest).sum(axis=0))
+    return total
+
+
+def _candidates(scores: _Scores, asked: Asked) -> Iterator[tuple[int, int, float]]:
+    """The best spans of a window: first and last token in the context, log probability."""
+    count = scores.window.weight
+    wide = min(asked.longest, count)
+    ends = np.full((count, wide), -np.inf)
+    for length in range(wide):
+        ends[: count - length, length] = scores.end[length:]
+    sums = (scores.start[:, None] + ends).ravel()
+    kept = min(len(sums), asked.top_k + CANDIDATES)
+    for place in np.argpartition(-sums, kept - 1)[:kept] if kept else ():
+        first, length = divmod(int(place), wide)
+        if np.isfinite(sums[place]):
+            begin = scores.window.start + first
+            yield begin, begin + length, float(sums[place])
