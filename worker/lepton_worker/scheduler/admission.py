@@ -1,0 +1,247 @@
+"""Who is let in, decided at once where the requests arrive, in front of the engine.
+
+Admission knows what it let in and what the engine reports; both are a little old, so every estimate
+errs towards letting in: what the steps of prompts add to others is left out, who came before counts
+no more than fairness will give it, and a deadline counts as missed only where the estimate is above
+TOLERANCE times the time that remains. Early refusal follows Qin et al., "Mooncake", FAST 2025.
+"""
+
+from dataclasses import dataclass, field
+
+from lepton_worker.errors import DeadlineExceeded, DeadlineUnattainable, QueueFull
+from lepton_worker.request import Caller
+from lepton_worker.scheduler.costs import Rates, Report, Work
+from lepton_worker.scheduler.entries import check_growth
+from lepton_worker.scheduler.overload import OverloadGuard
+
+TOLERANCE = 1.5
+SHORTEST, LONGEST, UNKNOWN = 0.1, 30.0, 1.0
+"""Bounds of the time after which another try is advised; the advice while nothing is known."""
+HEADROOM = 8
+"""One place for so many is added to the bound, for those whom others crowd out."""
+ANYONE = Caller()
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Most requests that may wait, tokens that texts can grow to (0: no bound), texts at a time."""
+
+    max_waiting: int
+    cache_tokens: int
+    slots: int
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One request that was let in; it waits until `begun` and is in hand until `leave`."""
+
+    caller: Caller
+    work: Work
+    waits: bool = field(default=True, init=False)
+
+
+@dataclass
+class _Queue:
+    """What waits of one tenant in one class."""
+
+    count: int = 0
+    work: Work = field(default_factory=Work)
+
+
+class Admission:
+    """Lets requests in or raises why not. Times are seconds of any one clock."""
+
+    def __init__(self, bounds: Bounds, guard: OverloadGuard | None = None) -> None:
+        self._bounds = bounds
+        self._guard = guard or OverloadGuard()
+        self._tickets: dict[Ticket, None] = {}
+        self._queues: dict[tuple[int, str], _Queue] = {}
+        self._classes: dict[int, int] = {}
+        self._waiting = 0
+        self._rates: Rates | None = None
+        self._left = Work()
+
+    @property
+    def waiting(self) -> int:
+        """Requests let in and not begun."""
+        return self._waiting
+
+    @property
+    def in_hand(self) -> int:
+        """Requests let in that have not left."""
+        return len(self._tickets)
+
+    def observe(self, report: Report, now: float) -> None:
+        """Take note of what the engine reports."""
+        self._rates = report.rates
+        self._left = report.left
+        self._guard.observe(report.shortest_wait, self._classes, now)
+
+    def admit(
+        self,
+        prefill_tokens: int,
+        new_tokens: int | None,
+        deadline: float | None,
+        now: float,
+        caller: Caller = ANYONE,
+    ) -> Ticket:
+        """Let a request in: a text of at most `new_tokens`, or a list of inputs (None).
+
+        Raises ContextLengthExceeded, DeadlineExceeded, QueueFull or DeadlineUnattainable.
+        """
+        if new_tokens is not None:
+            check_growth(prefill_tokens, new_tokens, self._bounds.cache_tokens)
+        if deadline is not None and deadline <= now:
+            raise DeadlineExceeded("the deadline had passed before the request was taken in")
+        self._check_room(caller)
+        work = Work(prefill_tokens, self._expected_new(new_tokens or 0))
+        if deadline is not None and self._rates is not None:
+            self._check_deadline(work, new_tokens is None, deadline - now, caller)
+        ticket = Ticket(caller, work)
+        self._enter(ticket)
+        return ticket
+
+    def begun(self, ticket: Ticket) -> None:
+        """The engine has taken the request up. Twice is once."""
+        if not ticket.waits or ticket not in self._tickets:
+            return
+        ticket.waits = False
+        self._waiting -= 1
+        key = ticket.caller.priority, ticket.caller.tenant
+        queue = self._queues[key]
+        queue.count -= 1
+        queue.work -= ticket.work
+        if not queue.count:
+            del self._queues[key]
+
+    def leave(self, ticket: Ticket) -> None:
+        """The request is over, however it ended. Twice is once."""
+        self.begun(ticket)
+        if ticket in self._tickets:
+            del self._tickets[ticket]
+            priority = ticket.caller.priority
+            self._classes[priority] -= 1
+            if not self._classes[priority]:
+                del self._classes[priority]
+
+    def estimate(self) -> float:
+        """Seconds until a request that came now would be begun after all others; 0: not known."""
+        if self._rates is None:
+            return 0.0
+        work = Work()
+        for queue in self._queues.values():
+            work += queue.work
+        return self._drain(work) + self._next_slot()
+
+    def _enter(self, ticket: Ticket) -> None:
+        caller = ticket.caller
+        self._tickets[ticket] = None
+        self._classes[caller.priority] = self._classes.get(caller.priority, 0) + 1
+        self._waiting += 1
+        queue = self._queues.setdefault((caller.priority, caller.tenant), _Queue())
+        queue.count += 1
+        queue.work += ticket.work
+
+    def _free_slots(self) -> int:
+        """Slots that no request in hand will need."""
+        return max(0, self._bounds.slots - len(self._tickets))
+
+    def _check_room(self, caller: Caller) -> None:
+        """Raise QueueFull for want of a place, or because the class is refused under overload."""
+        if self._guard.refuses(caller.priority):
+            raise QueueFull(
+                f"there is more work than can be done, and class {caller.priority} is the first"
+                " to be refused",
+                retry_after=self._retry_after(),
+                metadata={"max_queue_depth": str(self._bounds.max_waiting)},
+            )
+        running = len(self._tickets) - self._waiting
+        places = self._bounds.max_waiting + max(0, self._bounds.slots - running)
+        if self._waiting < places:
+            return
+        if self._waiting < places + max(1, places // HEADROOM) and self._suffers(caller):
+            return
+        raise QueueFull(
+            f"{self._waiting} requests wait already, and no more may",
+            retry_after=self._retry_after(),
+            metadata={"max_queue_depth": str(self._bounds.max_waiting)},
+        )
+
+    def _suffers(self, caller: Caller) -> bool:
+        """Whether others crowd the caller out: worse classes, or tenants with more than a share."""
+        if any(priority > caller.priority for priority, _ in self._queues):
+            return True
+        tenants = {tenant for _, tenant in self._queues} | {caller.tenant}
+        held = sum(
+            queue.count for (_, tenant), queue in self._queues.items() if tenant == caller.tenant
+        )
+        return held * len(tenants) < self._waiting
+
+    def _retry_after(self) -> float:
+        """Seconds until half of what waits will have been begun."""
+        seconds = self.estimate() / 2 if self._rates else UNKNOWN
+        return min(LONGEST, max(SHORTEST, seconds))
+
+    def _expected_new(self, new_tokens: int) -> int:
+        return self._rates.expected_new(new_tokens) if self._rates else new_tokens
+
+    def _check_deadline(self, work: Work, is_list: bool, remaining: float, caller: Caller) -> None:
+        """Raise DeadlineUnattainable if the answer would come too late by far."""
+        estimated = self._wait(work, is_list, caller) + self._alone(work)
+        if estimated <= TOLERANCE * remaining:
+            return
+        raise DeadlineUnattainable(
+            f"the answer would take about {estimated:.1f} s, and the deadline leaves"
+            f" {remaining:.1f} s",
+            retry_after=min(LONGEST, max(SHORTEST, estimated - remaining)),
+            metadata={
+                "estimated_seconds": f"{estimated:.1f}",
+                "remaining_seconds": f"{remaining:.1f}",
+            },
+        )
+
+    def _wait(self, work: Work, is_list: bool, caller: Caller) -> float:
+        """Seconds until a request is begun, as fairness will have it.
+
+        Better classes go first with all they have. In the same class, by the time that the
+        caller's own work up to this request is done, another tenant has had as much at most; and a
+        list waits for each other list of its tenant no longer than it takes itself.
+        """
+        own = self._queues.get((caller.priority, caller.tenant), _Queue())
+        mine = self._drain(own.work)
+        if is_list:
+            mine = min(mine, own.count * self._drain(work))
+        wait, until = mine, mine + self._drain(work)
+        for (priority, tenant), queue in self._queues.items():
+            if priority < caller.priority:
+                wait += self._drain(queue.work)
+            elif priority == caller.priority and tenant != caller.tenant:
+                wait += min(self._drain(queue.work), until)
+        return wait if is_list else wait + self._next_slot()
+
+    def _drain(self, work: Work) -> float:
+        """Seconds to do work in full steps; while slots are free only prompts are in the way."""
+        rates = self._rates
+        assert rates is not None, "nothing was measured"
+        seconds = rates.prefill * work.prefill
+        if self._free_slots():
+            return seconds
+        slots = max(1, self._bounds.slots)
+        return seconds + (rates.decode + rates.overhead / slots) * work.decode
+
+    def _next_slot(self) -> float:
+        """Seconds until the next slot is free: all run equally far, so one ends after its part.
+
+        The prompts that are being read are in the way as a whole.
+        """
+        if self._free_slots():
+            return 0.0
+        slots = max(1, self._bounds.slots)
+        return self._drain(Work(self._left.prefill, self._left.decode // slots))
+
+    def _alone(self, work: Work) -> float:
+        """Seconds that a request takes once it is begun, among those that will run beside it."""
+        rates = self._rates
+        assert rates is not None, "nothing was measured"
+        beside = min(self._bounds.slots, len(self._tickets) + 1)
+        return rates.seconds_for(work.prefill, 0) + work.decode * rates.seconds_for(0, beside)

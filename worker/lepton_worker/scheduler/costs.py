@@ -1,0 +1,153 @@
+"""What work costs on this machine, learned from the steps themselves.
+
+A step is taken to last `overhead + prefill x P + decode x D` seconds for P tokens of prompts or
+inputs and D next tokens. The three are fitted by least squares with exponential forgetting (Ljung,
+"System Identification", 1999, section 11.2): each step makes the older ones count MEMORY times as
+much. Rows are divided by the time that was expected, so that short steps count like long ones, and
+a time is cut to CLIP times the expected one, so that one pause of the machine changes little,
+while a lasting change still comes through. None of the three is negative (Lawson and Hanson,
+"Solving Least Squares Problems", 1974, chapter 23; solved coordinate by coordinate, which is
+enough for three). A small ridge pulls towards the last solution: what recent steps say nothing
+about stays as it was.
+"""
+
+from bisect import insort
+from collections import deque
+from dataclasses import dataclass
+
+MEMORY = 0.97
+CLIP = 4.0
+RIDGE = 1e-6
+SWEEPS = 60
+TRUSTED = 4
+"""Steps before anything is said."""
+FINISHED = 256
+"""Texts whose lengths are kept."""
+SMOOTHING = 0.1
+
+
+@dataclass(frozen=True)
+class Work:
+    """Tokens still to be computed: of prompts or inputs, and next tokens."""
+
+    prefill: int = 0
+    decode: int = 0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.prefill + other.prefill, self.decode + other.decode)
+
+    def __sub__(self, other: "Work") -> "Work":
+        return Work(self.prefill - other.prefill, self.decode - other.decode)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds of each step, of each token of prefill, and of each next token.
+
+    `typical_new` is how many tokens three of four texts do not exceed, None while none has ended.
+    """
+
+    overhead: float
+    prefill: float
+    decode: float
+    typical_new: int | None = None
+
+    def seconds_for(self, prefill: int, decode: int) -> float:
+        """How long one step with so many tokens lasts."""
+        return self.overhead + self.prefill * prefill + self.decode * decode
+
+    def expected_new(self, most_new: int) -> int:
+        """How long a text gets that may have `most_new` tokens."""
+        return most_new if self.typical_new is None else min(most_new, self.typical_new)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the engine tells whoever admits requests.
+
+    `left` is what the requests that run still need. `shortest_wait` is the shortest time, in
+    seconds, that any request taken up since the last report had waited; if none was, how long the
+    oldest waits, and 0 when nothing waits.
+    """
+
+    rates: Rates | None
+    left: Work
+    shortest_wait: float
+
+
+class Costs:
+    """Fits the cost of steps and the length of texts while they run."""
+
+    def __init__(self) -> None:
+        self._products = [[0.0] * 3 for _ in range(3)]
+        self._moments = [0.0] * 3
+        self._solution = [0.0] * 3
+        self._steps = 0
+        self._solved = 0
+        self._tokens = 0.0
+        self._seconds = 0.0
+        self._lengths: deque[int] = deque()
+        self._sorted: list[int] = []
+
+    def observe(self, prefill: int, decode: int, seconds: float) -> None:
+        """Note how long a step took."""
+        if prefill + decode <= 0 or seconds <= 0:
+            return
+        self._tokens += SMOOTHING * (prefill + decode - self._tokens)
+        self._seconds += SMOOTHING * (seconds - self._seconds)
+        expected = self.seconds_for(prefill, decode)
+        seconds = min(seconds, CLIP * expected) if expected else seconds
+        scale = 1 / (expected or seconds)
+        row = (scale, prefill * scale, decode * scale)
+        for i in range(3):
+            self._moments[i] = MEMORY * self._moments[i] + row[i] * seconds * scale
+            for j in range(3):
+                self._products[i][j] = MEMORY * self._products[i][j] + row[i] * row[j]
+        self._steps += 1
+
+    def finished(self, new_tokens: int) -> None:
+        """Note how long a text became that ended by itself."""
+        self._lengths.append(new_tokens)
+        insort(self._sorted, new_tokens)
+        if len(self._lengths) > FINISHED:
+            self._sorted.remove(self._lengths.popleft())
+
+    @property
+    def rate(self) -> float | None:
+        """Tokens of either kind per second, lately; None before any step."""
+        return self._tokens / self._seconds if self._seconds else None
+
+    @property
+    def rates(self) -> Rates | None:
+        """What was learned, None while that is too little."""
+        if self._steps < TRUSTED:
+            return None
+        typical = self._sorted[(3 * len(self._sorted) - 1) // 4] if self._sorted else None
+        overhead, prefill, decode = self._solve()
+        return Rates(overhead, prefill, decode, typical)
+
+    def seconds_for(self, prefill: int, decode: int) -> float:
+        """How long one step with so many tokens lasts; 0 while that is not known."""
+        rates = self.rates
+        return rates.seconds_for(prefill, decode) if rates else 0.0
+
+    def expected_new(self, most_new: int) -> int:
+        """How long a text gets that may have `most_new` tokens."""
+        if not self._sorted:
+            return most_new
+        return min(most_new, self._sorted[(3 * len(self._sorted) - 1) // 4])
+
+    def _solve(self) -> list[float]:
+        """The best non-negative solution, from the last one on; again only after new steps."""
+        if self._solved == self._steps:
+            return self._solution
+        self._solved = self._steps
+        before, now = list(self._solution), self._solution
+        for _ in range(SWEEPS):
+            for i, products in enumerate(self._products):
+                ridge = RIDGE * products[i]
+                others = sum(products[j] * now[j] for j in range(3) if j != i)
+                known = self._moments[i] + ridge * before[i] - others
+                if products[i]:
+                    now[i] = max(0.0, known / (products[i] + ridge))
+        return now

@@ -1,0 +1,230 @@
+"""What the engine does next: who sits in its slots, and what each step computes.
+
+A step begins with the next token of every text that is past its prompt. Prompts, in chunks, and
+inputs of lists share what is left: `prefill_tokens` while any text waits for its next token, so
+that the time between two tokens stays bounded (Agrawal et al., "Sarathi-Serve", OSDI 2024), else
+all of `step_tokens`. Where both want it the better class goes first, and in the same class they
+take turns.
+"""
+
+from collections.abc import Iterable
+
+from lepton_worker.scheduler.costs import Costs, Report, Work
+from lepton_worker.scheduler.entries import (
+    Entry,
+    Limits,
+    ListEntry,
+    Seating,
+    Share,
+    TextEntry,
+    check_growth,
+)
+from lepton_worker.scheduler.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT
+from lepton_worker.scheduler.order import Band, Line
+from lepton_worker.scheduler.seats import Seats
+from lepton_worker.scheduler.spans import MIN_CHUNK, chunks, fill
+
+CLASSES = 64
+"""Classes remembered; beyond that, those in which nothing waits are forgotten."""
+
+
+class Planner:
+    """All requests that an engine has in hand. Times are seconds of any one clock.
+
+    Each round of the engine calls `expire`, `seat`, `share`, and after the step `stepped`. An entry
+    stays until `finish`, `remove` or `expire`, and leaves nothing behind.
+    """
+
+    def __init__(self, limits: Limits, costs: Costs) -> None:
+        self.limits = limits
+        self._costs = costs
+        self._bands: dict[int, Band] = {}
+        self._entries: Line[Entry] = Line()
+        self._deadlines: Line[Entry] = Line()
+        self._seats = Seats(limits)
+        self._lists: dict[ListEntry, None] = {}
+        self._fresh: list[TextEntry] = []
+        self._changed = False
+        self._lists_first = False
+        self._shortest_wait: float | None = None
+
+    def __contains__(self, entry: object) -> bool:
+        return entry in self._entries
+
+    @property
+    def running(self) -> int:
+        """Texts in slots, and lists of which an input was taken."""
+        return len(self._seats.taken) + len(self._lists)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in hand that do not run."""
+        return len(self._entries) - self.running
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Tokens that the texts without a slot are expected to need, and all inputs not taken."""
+        work = self._work(entry for entry in self._entries if entry not in self._seats.taken)
+        return work.prefill + work.decode
+
+    @property
+    def cache_used(self) -> int:
+        """Tokens with state of the seated texts."""
+        return sum(entry.computed for entry in self._seats.taken)
+
+    @property
+    def cache_reserved(self) -> int:
+        """Tokens to which the seated texts can grow."""
+        return self._seats.reserved
+
+    def add(self, entry: Entry) -> None:
+        """Queue a request; raises ContextLengthExceeded for a text that could never be seated."""
+        if isinstance(entry, TextEntry):
+            check_growth(entry.prompt, entry.most_new, self.limits.cache_tokens)
+            self._band(entry).add_text(entry, self._costs)
+            self._changed = True
+        elif entry.pending:
+            self._band(entry).add_list(entry)
+        self._entries.add(entry, entry.admitted_at)
+        if entry.deadline is not None:
+            self._deadlines.add(entry, entry.deadline)
+
+    def _band(self, entry: Entry) -> Band:
+        priority = entry.caller.priority
+        if priority not in self._bands and len(self._bands) >= CLASSES:
+            self._bands = {key: band for key, band in self._bands.items() if not band.idle}
+        return self._bands.setdefault(priority, Band())
+
+    def remove(self, entry: Entry) -> None:
+        """Forget a request, wherever it is. Twice is once."""
+        if not self._entries.discard(entry):
+            return
+        self._deadlines.discard(entry)
+        self._band(entry).discard(entry)
+        if isinstance(entry, ListEntry):
+            self._lists.pop(entry, None)
+        elif entry.seated:
+            self._seats.unseat(entry)
+        self._changed = True
+
+    def finish(self, entry: Entry) -> None:
+        """Forget a request that ended by itself, and learn from the length of its text."""
+        if entry in self and isinstance(entry, TextEntry):
+            self._costs.finished(entry.generated)
+        self.remove(entry)
+
+    def expire(self, now: float) -> list[Entry]:
+        """Forget, and return, the requests whose deadline has passed, running or not."""
+        late = self._deadlines.until(now)
+        for entry in late:
+            self.remove(entry)
+        return late
+
+    def seat(self, now: float) -> Seating:
+        """Fill the slots; the state of evicted texts is to be dropped before others begin.
+
+        An evicted text has `computed` 0; for one that begins the engine sets it to the number of
+        tokens that have state already.
+        """
+        if not self._changed:
+            return Seating()
+        seating = self._seats.seat(self._bands)
+        self._changed = bool(seating.evict)
+        for entry in seating.begin:
+            self._note_wait(entry, now)
+        return seating
+
+    def _note_wait(self, entry: Entry, now: float) -> None:
+        """Note that a request is taken up; after an eviction that is no news."""
+        if entry.begun:
+            return
+        entry.begun = True
+        if isinstance(entry, TextEntry):
+            self._fresh.append(entry)
+        wait = max(0.0, now - entry.admitted_at)
+        if self._shortest_wait is None or wait < self._shortest_wait:
+            self._shortest_wait = wait
+
+    def share(self, now: float) -> Share:
+        """The next step; what it computes is charged and counts as taken."""
+        self._refund()
+        spans: list[tuple[TextEntry, int]] = []
+        prompts = []
+        for entry in self._seats.taken:
+            rest = entry.length - entry.computed
+            if rest == 1:
+                spans.append((entry, 1))
+            elif rest > 1:
+                prompts.append(entry)
+        decode = len(spans)
+        pieces, inputs = self._divide(prompts, self._room(decode))
+        spans += pieces
+        for entry, count in spans:
+            if count == entry.length - entry.computed and entry.most_new:
+                fairness = self._band(entry).fairness
+                fairness.charge(entry.caller.tenant, OUTPUT_WEIGHT)
+        for list_entry, _ in inputs:
+            self._note_wait(list_entry, now)
+            self._lists[list_entry] = None
+        prefill = sum(count for _, count in pieces) + sum(
+            entry.lengths[place] for entry, places in inputs for place in places
+        )
+        return Share(spans, inputs, prefill, decode)
+
+    def _refund(self) -> None:
+        """Give back what was charged for tokens that turned out to have state already."""
+        for entry in self._fresh:
+            if entry.seated and entry.computed:
+                fairness = self._band(entry).fairness
+                fairness.charge(entry.caller.tenant, -INPUT_WEIGHT * entry.computed)
+        self._fresh.clear()
+
+    def _room(self, decode: int) -> int:
+        """Tokens for prompts and inputs in a step with so many next tokens; never none."""
+        whole = self.limits.step_tokens
+        if not decode:
+            return whole
+        return min(self.limits.prefill_tokens, whole, max(MIN_CHUNK, whole - decode))
+
+    def _divide(
+        self, prompts: list[TextEntry], room: int
+    ) -> tuple[list[tuple[TextEntry, int]], list[tuple[ListEntry, list[int]]]]:
+        """Divide the room for prefill between prompts and inputs."""
+        bands = [self._bands[key] for key in sorted(self._bands) if self._bands[key].lists]
+        if not bands or not prompts:
+            return chunks(prompts, room), fill(bands, room, force=True)
+        self._lists_first = not self._lists_first
+        best_text = min(entry.caller.priority for entry in prompts)
+        best_list = min(key for key, band in self._bands.items() if band.lists)
+        if (best_list, not self._lists_first) < (best_text, self._lists_first):
+            inputs = fill(bands, room, force=True)
+            used = sum(entry.lengths[place] for entry, places in inputs for place in places)
+            return chunks(prompts, room - used), inputs
+        pieces = chunks(prompts, room)
+        return pieces, fill(bands, room - sum(count for _, count in pieces), force=False)
+
+    def stepped(self, share: Share, seconds: float) -> None:
+        """Learn from how long a step took."""
+        self._costs.observe(share.prefill, share.decode, seconds)
+
+    def report(self, now: float) -> Report:
+        """What admission has to know; starts the next span of its `shortest_wait`."""
+        wait = self._shortest_wait
+        if wait is None:
+            oldest = next((entry for entry in self._entries if not entry.begun), None)
+            wait = max(0.0, now - oldest.admitted_at) if oldest else 0.0
+        self._shortest_wait = None
+        return Report(self._costs.rates, self._work((*self._seats.taken, *self._lists)), wait)
+
+    def _work(self, entries: Iterable[Entry]) -> Work:
+        """What is still to be computed for some requests, as far as that can be known."""
+        prefill = decode = 0
+        for entry in entries:
+            if isinstance(entry, ListEntry):
+                prefill += entry.pending_tokens
+            else:
+                rest = entry.length - entry.computed
+                prefill += rest if rest > 1 else 0
+                expected = self._costs.expected_new(entry.most_new)
+                decode += max(expected - entry.generated, 0)
+        return Work(prefill, decode)

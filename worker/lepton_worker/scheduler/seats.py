@@ -1,0 +1,110 @@
+"""The slots: who has one, who gets one, and who has to give it up.
+
+A text is seated when a slot is free and its full growth, prompt and most new tokens, fits into the
+cache beside that of all others seated: so a text once begun never runs out of memory. In a class
+the order is that of `order.Band`. If the next text does not fit, up to LOOK_AHEAD behind it are
+tried, but once PASSES others went past it, all wait until it fits, so that small texts cannot
+starve a large one.
+
+A text of a better class evicts those of worse ones if that makes it fit: the worst class first, in
+it the one with the least computed, then the youngest. Nobody is evicted for one of its own class.
+"""
+
+from lepton_worker.scheduler.entries import Limits, Seating, TextEntry
+from lepton_worker.scheduler.order import Band
+
+PASSES = 8
+LOOK_AHEAD = 16
+
+
+class Seats:
+    """The texts that have a slot, in the order in which they got it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.taken: dict[TextEntry, None] = {}
+        self.reserved = 0
+
+    def seat(self, bands: dict[int, Band]) -> Seating:
+        """Fill the slots from the queues of the classes, the best first.
+
+        A class begins nothing while a better one waits. Where somebody was evicted, the worse
+        classes wait until the next time, so that nobody takes the place of who has just lost it.
+        """
+        seating = Seating()
+        for priority in sorted(bands):
+            band = bands[priority]
+            if band.has_texts:
+                self._fill(priority, band, seating)
+                if band.has_texts or seating.evict:
+                    break
+        for entry in seating.evict:
+            bands[entry.caller.priority].give_back(entry)
+        return seating
+
+    def unseat(self, entry: TextEntry) -> None:
+        """Take the slot from a text."""
+        del self.taken[entry]
+        entry.seated = False
+        self.reserved -= entry.growth
+
+    def _fill(self, priority: int, band: Band, seating: Seating) -> None:
+        worse = [entry for entry in self.taken if entry.caller.priority > priority]
+        if self._full(worse):
+            return
+        skipped: list[TextEntry] = []
+        walk = band.walk_texts()
+        while (entry := walk.next()) is not None:
+            if self._make_room(entry, worse, seating):
+                band.begin(entry)
+                self._take(entry)
+                seating.begin.append(entry)
+                walk.took()
+                for other in skipped:
+                    other.passed += 1
+            else:
+                skipped.append(entry)
+                walk.skip()
+            blocked = any(other.passed >= PASSES for other in skipped)
+            if blocked or len(skipped) > LOOK_AHEAD or self._full(worse):
+                return
+
+    def _full(self, worse: list[TextEntry]) -> bool:
+        return len(self.taken) >= self._limits.slots and not worse
+
+    def _take(self, entry: TextEntry) -> None:
+        self.taken[entry] = None
+        self.reserved += entry.growth
+        entry.seated = True
+        entry.passed = 0
+
+    def _make_room(self, entry: TextEntry, worse: list[TextEntry], seating: Seating) -> bool:
+        """Whether the text can be seated now; evicts from `worse` if that is what it takes."""
+        victims: list[TextEntry] = []
+        candidates = iter(sorted(worse, key=_loss))
+        while not self._fits(entry, victims):
+            victim = next(candidates, None)
+            if victim is None:
+                return False
+            victims.append(victim)
+        for victim in list(victims):
+            spared = [other for other in victims if other is not victim]
+            if self._fits(entry, spared):
+                victims = spared
+        for victim in victims:
+            worse.remove(victim)
+            self.unseat(victim)
+            victim.computed = 0
+            seating.evict.append(victim)
+        return True
+
+    def _fits(self, entry: TextEntry, victims: list[TextEntry]) -> bool:
+        if len(self.taken) - len(victims) >= self._limits.slots:
+            return False
+        reserved = self.reserved - sum(victim.growth for victim in victims)
+        return not self._limits.cache_tokens or reserved + entry.growth <= self._limits.cache_tokens
+
+
+def _loss(entry: TextEntry) -> tuple[int, int, float]:
+    """Who loses least by an eviction is smallest."""
+    return -entry.caller.priority, entry.computed, -entry.admitted_at
