@@ -1,0 +1,1 @@
+"""How a decoder's logits become tokens: penalties, constraints, truncation, draws and reports."""
