@@ -170,7 +170,7 @@ def _trial_inputs_of(loaded: Loaded) -> list[Tokens]:
         [min(length, facts.max_length) for length in lengths],
         facts.vocabulary,
         loaded.padding,
-        end if isinstance(end, int) else None,
+        end if isinstance(end, int) and 0 <= end < facts.vocabulary else None,
         types and getattr(config, "type_vocab_size", 0) > 1,
     )
 
