@@ -1,14 +1,24 @@
 """Where in a context the answer to a question stands."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from lepton_worker.model import Pieces
+from lepton_worker.model import Model, Pieces
 from lepton_worker.request import Vector
+from lepton_worker.tasks.reading import (
+    Overflow,
+    Reading,
+    Shape,
+    empty,
+    fit,
+    placed,
+    plain,
+    uncut,
+)
 from lepton_worker.tasks.tag import Found, trimmed
 from lepton_worker.tasks.windows import Window
 from lepton_worker.tasks.words import whole_words
@@ -38,6 +48,25 @@ class _Scores:
     start: Numbers
     end: Numbers
     none: float
+
+
+def read_questions(model: Model, pairs: Sequence[tuple[str, str]], field: str) -> list[Reading]:
+    """Questions, each in front of its context; long contexts are read in windows."""
+    frame = model.tokenizer.frame(pair=True)
+    readings = []
+    for index, (question, context) in enumerate(pairs):
+        names = f"{field}[{index}].question", f"{field}[{index}].context"
+        if not question or not context:
+            readings.append(empty(names[1] if question else names[0]))
+            continue
+        (asked,) = plain(model, [question], Overflow.REJECT)
+        if error := uncut(model, asked, names[0]):
+            readings.append(Reading(error=error))
+            continue
+        part, pieces = placed(model, context, Overflow.WINDOW)
+        shape = Shape(model, frame, Overflow.WINDOW, other=asked.ids, long_second=True)
+        readings.append(replace(fit(shape, part, names[1]), pieces=pieces))
+    return readings
 
 
 def answers(

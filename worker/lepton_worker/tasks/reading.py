@@ -58,7 +58,8 @@ class Part:
 class Shape:
     """How inputs are built: a long text in a frame, and the other text of a pair if there is one.
 
-    The other one is never cut; `long_second` says that it comes first.
+    The other one is never cut; `long_second` says that it comes first. `reserved` tokens are left
+    for it at least, for pairs that are to be cut at the same places.
     """
 
     model: Model
@@ -66,11 +67,12 @@ class Shape:
     overflow: Overflow
     other: tuple[int, ...] = ()
     long_second: bool = False
+    reserved: int = 0
 
     @property
     def room(self) -> int:
         """Tokens that the long text may have; negative if the other one alone is too long."""
-        return self.model.max_length - self.frame.count - len(self.other)
+        return self.model.max_length - self.frame.count - max(self.reserved, len(self.other))
 
     def window(self, ids: tuple[int, ...], start: int, stop: int) -> Window:
         """Tokens `start` to `stop` of the long text."""
@@ -107,6 +109,31 @@ def read_places(
         part, pieces = placed(model, text, overflow)
         readings.append(replace(fit(shape, part, name), pieces=pieces))
     return readings
+
+
+def read_pairs(
+    model: Model, pairs: Sequence[tuple[str, str]], overflow: Overflow, fields: tuple[str, str]
+) -> list[Reading]:
+    """Two texts as one input, of which the second may be cut or read in windows.
+
+    `fields` is how the caller calls the first and the second ones.
+    """
+    firsts = plain(model, [first for first, _ in pairs], Overflow.REJECT)
+    seconds = plain(model, [second for _, second in pairs], overflow)
+    shape = Shape(model, model.tokenizer.frame(pair=True), overflow, long_second=True)
+    readings = []
+    for index, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
+        wrong = uncut(model, first, f"{fields[0]}[{index}]")
+        beside = replace(shape, other=first.ids)
+        reading = fit(beside, second, f"{fields[1]}[{index}]")
+        readings.append(Reading(error=wrong) if wrong else reading)
+    return readings
+
+
+def uncut(model: Model, part: Part, field: str) -> RequestError | None:
+    """What is wrong with a text that has to be kept whole beside another one."""
+    shape = Shape(model, model.tokenizer.frame(pair=True), Overflow.REJECT)
+    return fit(shape, part, field).error
 
 
 def plain(model: Model, texts: Sequence[str], overflow: Overflow) -> list[Part]:
