@@ -8,7 +8,7 @@ import torch
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.backends.transformers.pooling import pool
 from lepton_worker.model import Pooling
-from lepton_worker.request import Tokens
+from lepton_worker.request import Task, Tokens
 
 
 class Encoder:
@@ -22,8 +22,9 @@ class Encoder:
         self._pooling = pooling
         padding = loaded.padding
         self._padding = 0 if padding is None else padding
-        # Heads on decoders find the last token by the padding one; without it they take one input.
-        self._alone = padding is None and pooling is None
+        # Heads for texts on decoders find the last token by the padding one; without it they take
+        # one input.
+        self._alone = padding is None and loaded.facts.task is Task.CLASSIFY
 
     def forward(self, inputs: Sequence[Tokens]) -> torch.Tensor:
         """Rows in the order of the inputs, in the model's dtype, on its device."""
