@@ -70,7 +70,7 @@ ALWAYS = (f"{TEXT}/Tokenize", f"{TEXT}/Detokenize")
 """Calls that every model answers."""
 
 
-def calls_of(model: Model) -> tuple[str, ...]:
+def calls(model: Model) -> tuple[str, ...]:
     """The calls that a model answers, such as lepton.v1.Text/Embed, in the order of the table."""
     found = [
         offer.call for offer in OFFERS if offer.task in model.offers and offer.condition(model)
@@ -98,7 +98,7 @@ def refusal(model: Model, call: str, served: str) -> TaskNotServed:
     offers = [offer for offer in OFFERS if offer.call == call]
     needs = " or ".join(dict.fromkeys(offer.needs for offer in offers))
     name = call.rsplit("/", 1)[-1]
-    others = ", ".join(other.rsplit("/", 1)[-1] for other in calls_of(model))
+    others = ", ".join(other.rsplit("/", 1)[-1] for other in calls(model))
     own = ""
     if model.labels and any(offer.task in model.offers for offer in offers):
         own = f"; its labels are {_listed(model.labels)}"
@@ -107,7 +107,7 @@ def refusal(model: Model, call: str, served: str) -> TaskNotServed:
         metadata={
             "task": model.task,
             "asked": "/".join(dict.fromkeys(offer.task for offer in offers)),
-            "calls": ",".join(calls_of(model)),
+            "calls": ",".join(calls(model)),
         },
     )
 
