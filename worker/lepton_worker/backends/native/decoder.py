@@ -1,0 +1,230 @@
+"""The decoder on slots: which texts run, what a step computes of them, and what comes of it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lepton_worker.backends.base import DecoderSequence, Progress, Span
+from lepton_worker.backends.native.choosing import Choice, Sampler
+from lepton_worker.backends.native.packed import PackedForward, Segments, Work
+from lepton_worker.backends.native.prefix import NoRoom, SlotTable, Trim
+from lepton_worker.backends.native.prompts import PromptReport
+from lepton_worker.backends.native.slots import Slabs, layer_shapes
+from lepton_worker.backends.transformers.failures import is_out_of_memory
+from lepton_worker.backends.transformers.loading import Loaded
+from lepton_worker.errors import InternalError, OutOfMemory, RequestError
+from lepton_worker.request import TokenLogprob
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Text:
+    """What is kept of a sequence from its first `begin` to its release."""
+
+    report: PromptReport | None
+
+
+class SlotDecoder:
+    """Runs `slots` texts at once, which hold at most `cache_tokens` tokens together.
+
+    As many slots again keep what ended texts leave behind, while there is memory for it. Raises
+    TaskNotSupported for models whose modules do not fit; the others should be held against their
+    own forward by `decoder_parity.check` first.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        slots: int,
+        cache_tokens: int,
+        sampler: Sampler,
+        begin_segments: Segments | None = None,
+    ) -> None:
+        module, longest = loaded.module, loaded.facts.max_length
+        tokens, count = cache_tokens or slots * longest, 2 * slots
+        if module.device.type != "cpu":  # There, memory is taken before it is used.
+            count, longest = slots, min(longest, tokens // slots)
+        shapes = layer_shapes(module)
+        longest = min(longest, tokens)
+        self._slabs = Slabs(shapes, count, longest, module.dtype, module.device)
+        self._table = SlotTable(count, slots, min(tokens, count * self._slabs.tokens))
+        self._forward = PackedForward(module, self._slabs, begin_segments)
+        self._sampler = sampler
+        self._texts: dict[DecoderSequence, Text] = {}
+
+    def begin(self, sequence: DecoderSequence) -> int:
+        """Give a sequence a slot; returns how many of its tokens have state already."""
+        text = self._texts.get(sequence) or Text(_report(sequence))
+        limit = len(sequence.ids) - 1
+        if text.report is not None and not text.report.finished:
+            limit = min(limit, text.report.reusable())
+        try:
+            placed = self._table.begin(sequence, sequence.ids, sequence.adapter, limit)
+        except NoRoom as error:
+            raise InternalError(f"no slot for one more text: {error}") from error
+        self._texts[sequence] = text
+        self._trim(placed.trims)
+        if placed.source is not None:
+            self._slabs.copy(placed.source, placed.slot.index, placed.slot.known)
+        return placed.slot.known
+
+    def step(self, spans: Sequence[Span]) -> list[Progress | RequestError]:
+        """Compute spans, all in one packed row; one that fails does so alone."""
+        results: dict[int, Progress | RequestError] = {}
+        works = []
+        for place, span in enumerate(spans):
+            work = self._admit(place, span)
+            if isinstance(work, Work):
+                works.append(work)
+            else:
+                results[place] = work
+        # Tokens of one adapter together, and single ones in the order of their slots.
+        works.sort(key=lambda work: (work.count > 1, work.sequence.adapter, work.slot.index))
+        if works:
+            results |= self._compute(works)
+        return [results[place] for place in range(len(spans))]
+
+    def evict(self, sequence: DecoderSequence) -> None:
+        """Take the slot of a sequence; what it needs besides stays."""
+        self._end(sequence)
+
+    def release(self, sequence: DecoderSequence) -> None:
+        """Forget a sequence; what it leaves in its slot may serve another one."""
+        self._end(sequence)
+        if self._texts.pop(sequence, None) is not None:
+            self._sampler.release(sequence)
+
+    def close(self) -> None:
+        """Give the module its own attention back."""
+        self._forward.close()
+
+    @property
+    def texts(self) -> int:
+        """How many sequences are known, running or evicted."""
+        return len(self._texts)
+
+    @property
+    def running(self) -> int:
+        """How many sequences have a slot."""
+        return self._table.owned
+
+    @property
+    def held_tokens(self) -> int:
+        """Tokens whose state takes memory, cached prefixes included."""
+        return self._table.held
+
+    def _end(self, sequence: DecoderSequence, keep: bool = True) -> None:
+        trim = self._table.end(sequence, keep)
+        self._trim([trim] if trim else [])
+
+    def _trim(self, trims: Sequence[Trim]) -> None:
+        for trim in trims:
+            self._slabs.trim(trim)
+
+    def _admit(self, place: int, span: Span) -> Work | RequestError:
+        """A span with its slot and memory, or why it has none."""
+        sequence, slot = span.sequence, self._table.of(span.sequence)
+        if slot is None:
+            return InternalError("a step for a text that was not begun")
+        end = slot.known + span.count
+        if span.count < 1 or end > len(sequence.ids):
+            return InternalError(f"{span.count} tokens cannot follow {slot.known} in this text")
+        try:
+            if end > self._slabs.tokens:
+                raise NoRoom(f"a slot has {self._slabs.tokens} tokens")
+            self._trim(self._table.reserve({slot: end}))
+        except NoRoom as error:
+            return OutOfMemory(f"no memory for the state of this text: {error}")
+        report = self._texts[sequence].report
+        reports = report is not None and not report.finished
+        work = Work(place, sequence, slot, slot.known, span.count, span.count if reports else 0)
+        work.rows = max(work.rows, int(work.reaches_end))
+        return work
+
+    def _compute(self, works: list[Work]) -> dict[int, Progress | RequestError]:
+        """What comes of works computed together, or one by one when that fails."""
+        try:
+            logits, sound = self._forward.run(works)
+        except Exception as error:
+            if len(works) == 1:
+                return {works[0].place: self._failed(works[0], error)}
+            log.warning("a step of %d texts failed (%s); now one by one", len(works), error)
+            results: dict[int, Progress | RequestError] = {}
+            for work in works:
+                results |= self._compute([work])
+            return results
+        return self._conclude(works, logits, sound)
+
+    def _conclude(
+        self, works: list[Work], logits: torch.Tensor, sound: list[bool]
+    ) -> dict[int, Progress | RequestError]:
+        """Report on prompts and choose tokens, by the logits of all works."""
+        results: dict[int, Progress | RequestError] = {}
+        chosen, rows, first = [], [], 0
+        for work, fine in zip(works, sound, strict=True):
+            last = first + work.rows
+            if not fine:
+                self._end(work.sequence, keep=False)
+                results[work.place] = InternalError("the model's numbers overflowed on this text")
+            else:
+                prompt = self._reported(work, logits[first:last])
+                results[work.place] = Progress(None, prompt=prompt)
+                if work.reaches_end:
+                    chosen.append(work)
+                    rows.append(last - 1)
+            first = last
+        if chosen:
+            self._choose(chosen, logits if len(rows) == first else logits[rows], results)
+        return results
+
+    def _reported(self, work: Work, logits: torch.Tensor) -> tuple[TokenLogprob, ...]:
+        report = self._texts[work.sequence].report
+        if report is None or report.finished:
+            return ()
+        return report.take(work.sequence.ids, work.start, logits)
+
+    def _choose(
+        self,
+        works: list[Work],
+        logits: torch.Tensor,
+        results: dict[int, Progress | RequestError],
+    ) -> None:
+        """Choose the next token of each work and append it."""
+        try:
+            choices = self._sampler.choose([work.sequence for work in works], logits)
+        except Exception as error:
+            if len(works) == 1:
+                results[works[0].place] = self._failed(works[0], error)
+                return
+            log.warning("choosing %d tokens failed (%s); now one by one", len(works), error)
+            for row, work in enumerate(works):
+                self._choose([work], logits[row : row + 1], results)
+            return
+        for work, choice in zip(works, choices, strict=True):
+            done = results[work.place]
+            assert isinstance(done, Progress)
+            results[work.place] = _chosen(work, choice, done)
+
+    def _failed(self, work: Work, error: Exception) -> RequestError:
+        """A text that failed alone; nothing of its state is used again."""
+        self._end(work.sequence, keep=False)
+        if isinstance(error, RequestError):
+            return error
+        if is_out_of_memory(error):
+            return OutOfMemory("there was not enough memory for this request")
+        log.error("the model failed", exc_info=error)
+        return InternalError("the model failed on this request; the log says how")
+
+
+def _report(sequence: DecoderSequence) -> PromptReport | None:
+    if not sequence.sampling.prompt_logprobs:
+        return None
+    return PromptReport(len(sequence.prompt), sequence.sampling.logprobs or 0)
+
+
+def _chosen(work: Work, choice: Choice, done: Progress) -> Progress:
+    work.sequence.ids.append(choice.token)
+    return Progress(choice.token, choice.logprob, choice.ended, done.prompt)

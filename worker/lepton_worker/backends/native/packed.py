@@ -1,0 +1,167 @@
+"""One forward for many texts: their next tokens as one row, each with its own place and slot."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+
+from lepton_worker.backends.base import DecoderSequence
+from lepton_worker.backends.native.attention_slots import NAME, SlotCache, Step, running
+from lepton_worker.backends.native.prefix import Slot
+from lepton_worker.backends.native.rows import Chunk, grouped
+from lepton_worker.backends.native.slots import Slabs
+from lepton_worker.errors import TaskNotSupported
+
+Segments: TypeAlias = Callable[[list[tuple[str, int]]], None]
+"""Told before each forward which adapter the packed row's next so many tokens use, in order."""
+
+
+@dataclass
+class Work:
+    """The `count` tokens of a text from `start` on, and the slot for their state.
+
+    `place` is its place among the spans of the step. `rows` of its last tokens need logits.
+    """
+
+    place: int
+    sequence: DecoderSequence
+    slot: Slot
+    start: int
+    count: int
+    rows: int
+
+    @property
+    def reaches_end(self) -> bool:
+        """Whether a token is to be chosen behind it."""
+        whole = self.start + self.count == len(self.sequence.ids)
+        return whole and self.sequence.sampling.max_new_tokens > 0
+
+
+class PackedForward:
+    """Runs a module over packed rows; raises TaskNotSupported when its forward cannot take them."""
+
+    def __init__(self, module: Any, slabs: Slabs, begin_segments: Segments | None = None) -> None:
+        self._module = module
+        self._device = module.device
+        self._slabs = slabs
+        self._cache = SlotCache(slabs)
+        self._begin_segments = begin_segments
+        self._checked = False
+        accepted = inspect.signature(module.forward).parameters
+        if not {"past_key_values", "position_ids"} <= set(accepted):
+            raise TaskNotSupported(f"{type(module).__name__} takes no cache, or no positions")
+        self._keeps = "logits_to_keep" in accepted
+        config = module.config.get_text_config(decoder=True)
+        self._heads = config.num_attention_heads
+        self._stock = module.config._attn_implementation
+        module.set_attn_implementation(NAME)
+        if config._attn_implementation != NAME:
+            self.close()
+            raise TaskNotSupported(f"{type(module).__name__} has an attention of its own")
+
+    def close(self) -> None:
+        """Give the module its own attention back."""
+        self._module.set_attn_implementation(self._stock)
+
+    def run(self, works: Sequence[Work]) -> tuple[torch.Tensor, list[bool]]:
+        """Logits [wanted rows, vocabulary] in float32, and for each work whether it is sound.
+
+        `works` must be sorted: those of one token first, by slots within each adapter. Afterwards
+        the slots know the tokens of the works; after an exception, no more than before.
+        """
+        wanted, total = _wanted(works), sum(work.count for work in works)
+        if self._begin_segments is not None:
+            self._begin_segments(segments(works))
+        arguments: dict[str, Any] = {}
+        if self._keeps and len(wanted) < total:
+            # One at least, since not every head takes none.
+            arguments["logits_to_keep"] = self._tensor(wanted or [total - 1])
+        step, ids, positions = self._step(works)
+        self._cache.step = step
+        with torch.inference_mode(), running(step):
+            logits: torch.Tensor = self._module(
+                input_ids=ids[None],
+                position_ids=positions[None],
+                past_key_values=self._cache,
+                use_cache=True,
+                **arguments,
+            ).logits[0]
+            if step.attended != len(self._slabs.keys):
+                raise TaskNotSupported("some layers have an attention of their own")
+            self._checked = True
+            if not self._keeps and len(wanted) < total:
+                logits = logits[self._tensor(wanted)]
+            logits = logits[: len(wanted)].float()
+            sound = _sound(works, logits, step)
+        for work in works:
+            work.slot.known = work.start + work.count
+        return logits, sound
+
+    def _step(self, works: Sequence[Work]) -> tuple[Step, torch.Tensor, torch.Tensor]:
+        """The step, its tokens and their positions."""
+        ids: list[int] = []
+        positions: list[int] = []
+        index: list[int] = []
+        chunks = []
+        for work in works:
+            start, end, base = work.start, work.start + work.count, work.slot.index
+            if work.count > 1:
+                chunks.append(Chunk(len(ids), len(ids) + work.count, base, start))
+            base *= self._slabs.tokens
+            ids += work.sequence.ids[start:end]
+            positions += range(start, end)
+            index += range(base + start, base + end)
+        single = len(works) - len(chunks)
+        slots = [work.slot.index for work in works[:single]]
+        groups = grouped(slots, [work.start + 1 for work in works[:single]])
+        table = self._tensor([ids, positions, index])
+        dtype = self._slabs.keys[0].whole.dtype
+        checked, slabs = self._checked, self._slabs
+        step = Step(slabs, table[2], groups, chunks, dtype, self._heads, checked)
+        return step, table[0], table[1]
+
+    def _tensor(self, numbers: Any) -> torch.Tensor:
+        return torch.tensor(numbers, dtype=torch.long, device=self._device)
+
+
+def segments(works: Sequence[Work]) -> list[tuple[str, int]]:
+    """Adapters with how many tokens of the packed row are theirs, in order, neighbours joined."""
+    found: list[tuple[str, int]] = []
+    for work in works:
+        adapter, count = work.sequence.adapter, work.count
+        if found and found[-1][0] == adapter:
+            count += found.pop()[1]
+        found.append((adapter, count))
+    return found
+
+
+def _wanted(works: Sequence[Work]) -> list[int]:
+    """The places in the packed row whose logits are needed."""
+    wanted: list[int] = []
+    end = 0
+    for work in works:
+        end += work.count
+        wanted += range(end - work.rows, end)
+    return wanted
+
+
+def _sound(works: Sequence[Work], logits: torch.Tensor, step: Step) -> list[bool]:
+    """Which works are free of overflow: in their logits, and in what later tokens will read.
+
+    What overflows anywhere in a token has reached its keys and values in the last layer.
+    """
+    finite = torch.isfinite(logits.amax(-1)).tolist() if len(logits) else []
+    sound, row = [], 0
+    for work in works:
+        sound.append(all(finite[row : row + work.rows]))
+        row += work.rows
+    if any(work.count > 1 or not work.rows for work in works) and step.newest is not None:
+        keys, values = step.newest
+        whole = torch.isfinite(keys[0].sum((0, 2)) + values[0].sum((0, 2))).tolist()
+        end = 0
+        for place, work in enumerate(works):
+            sound[place] &= all(whole[end : end + work.count])
+            end += work.count
+    return sound
