@@ -15,6 +15,7 @@ LeptonError
     ├── ModelNotFound
     ├── TaskNotServed
     ├── AdapterNotFound
+    ├── AdapterRefused
     ├── QueueFull
     │   └── DeadlineUnattainable
     ├── OutOfMemory
@@ -31,7 +32,7 @@ The gRPC form of a request's error is decided in `serving/status.py`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class LeptonError(Exception):
@@ -42,6 +43,17 @@ class LeptonError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross processes whole, whatever their constructors take."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[LeptonError], args: tuple[Any, ...], state: dict[str, Any]) -> LeptonError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class LoadError(LeptonError):
@@ -155,6 +167,12 @@ class AdapterNotFound(RequestError):
     """No adapter of that name is loaded."""
 
     reason = "ADAPTER_NOT_FOUND"
+
+
+class AdapterRefused(RequestError):
+    """The adapter cannot be loaded; the text says what is wrong with it."""
+
+    reason = "ADAPTER_REFUSED"
 
 
 class QueueFull(RequestError):

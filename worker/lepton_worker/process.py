@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Mapping
+from functools import partial
 
 from lepton_worker.errors import LoadError
 from lepton_worker.last_words import last_words
@@ -41,6 +43,22 @@ def run(flags: Mapping[str, str], started_at: float) -> int:
 
 def _serve(settings: Settings, started_at: float) -> None:
     # Behind `direct_libraries`: what is imported here reads the environment.
+    zygote = _forked_zygote(settings)
+    # Behind the fork: gRPC starts threads, and a fork copies none of them.
+    from lepton_worker.engine.process_link import ProcessLink
     from lepton_worker.serving.app import serve
 
-    asyncio.run(serve(settings, started_at))
+    async def main() -> None:
+        await serve(settings, started_at, ProcessLink(*zygote) if zygote else None)
+
+    asyncio.run(main())
+
+
+def _forked_zygote(settings: Settings) -> "tuple[int, socket.socket] | None":
+    """The parent of engines, unless the engine is to be a thread."""
+    if settings.engine == "thread" or (settings.engine == "auto" and settings.backend == "echo"):
+        return None
+    from lepton_worker.engine.side import engine_main, needed_modules
+    from lepton_worker.engine.zygote import fork_zygote
+
+    return fork_zygote(partial(engine_main, settings), needed_modules(settings))

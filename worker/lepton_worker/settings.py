@@ -12,8 +12,9 @@ from lepton_worker.errors import InvalidSetting
 
 T = TypeVar("T")
 
-TASKS = ("auto", "generate", "classify", "embed")
-BACKENDS = ("auto", "transformers", "echo")
+TASKS = ("auto", "generate", "classify", "tag", "answer", "embed")
+BACKENDS = ("auto", "native", "transformers", "echo")
+QUANTIZATIONS = ("auto", "none", "float16", "int8", "bfloat16")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -26,6 +27,8 @@ class Settings:
     task: str = "auto"
     backend: str = "auto"
     dtype: str = "auto"
+    quantization: str = "auto"
+    engine: str = "auto"
     device: str = "auto"
     threads: int | None = None
     max_batch_size: int = 8
@@ -88,6 +91,10 @@ OPTIONS: dict[str, Option] = {
     "task": Option(_choice(*TASKS), f"one of {', '.join(TASKS)}"),
     "backend": Option(_choice(*BACKENDS), f"one of {', '.join(BACKENDS)}"),
     "dtype": Option(_choice(*DTYPES), f"one of {', '.join(DTYPES)}"),
+    "quantization": Option(_choice(*QUANTIZATIONS), f"of weights: {', '.join(QUANTIZATIONS)}"),
+    "engine": Option(
+        _choice("auto", "process", "thread"), "where it computes: a process of its own, or a thread"
+    ),
     "device": Option(_choice("auto", "cpu", "cuda"), "one of auto, cpu, cuda"),
     "threads": Option(_number(int, 1, 1024), "threads for arithmetic; the CPU quota if not given"),
     "max_batch_size": Option(_number(int, 1, 1024), "most requests in one batch"),

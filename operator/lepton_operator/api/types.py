@@ -48,17 +48,24 @@ class Part(BaseModel):
 class Engine(Part):
     """How a worker runs the model."""
 
-    backend: Literal["auto", "transformers", "echo"] = "auto"
-    """What runs the model. `transformers` uses torch and transformers; `echo` loads nothing and
-    answers every request with what it was sent, for tests of clients and scaling. `auto` is
-    `transformers`."""
+    backend: Literal["auto", "native", "transformers", "echo"] = "auto"
+    """What runs the model. `native` runs all requests of a step together, on the modules of
+    transformers: texts without padding, generation in slots of one cache. `transformers` is stock
+    transformers, for any architecture and slower. `echo` loads nothing and answers every request
+    with what it was sent, for tests of clients and scaling. `auto` is `native` where a check at the
+    start finds its numbers equal to those of stock transformers, and `transformers` elsewhere."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number format of weights and arithmetic. `auto` keeps the checkpoint's on a GPU and takes
     float32 on a CPU, where shorter formats are slower or emulated."""
 
+    quantization: Literal["auto", "none", "float16", "int8", "bfloat16"] = "auto"
+    """Format of the weights of linear layers on a CPU, where shorter ones are read faster; numbers
+    between them stay in `dtype`. `float16` changes results by about 1e-4, `int8` by about 1e-2.
+    `auto` takes `float16` for generation when a trial at the start finds it faster, else `none`."""
+
     max_batch_size: int = Field(default=8, ge=1, le=1024)
-    """Most requests that run in one batch."""
+    """Most texts that are generated at once; other tasks fill their batches by tokens."""
 
     max_queue_depth: int = Field(default=256, ge=1, le=100_000)
     """Most requests that wait in one worker; beyond it callers get RESOURCE_EXHAUSTED at once."""
@@ -226,9 +233,10 @@ class Spec(Part):
     """Secret of this namespace whose keys become environment variables of the worker, such as
     `HF_TOKEN` for models that are not public or `HF_ENDPOINT` for a mirror of the hub."""
 
-    task: Literal["auto", "generate", "classify", "embed"] = "auto"
+    task: Literal["auto", "generate", "classify", "tag", "answer", "embed"] = "auto"
     """What the model is asked to do. `auto` reads it from the model's own configuration: text
-    generation (`generate`), sequence classification (`classify`), other encoders of text (`embed`).
+    generation (`generate`), classification of texts (`classify`) or of their tokens (`tag`),
+    answers from a context (`answer`), other encoders of text (`embed`).
     What it does not know is refused with the tasks that are offered."""
 
     engine: Engine = Engine()

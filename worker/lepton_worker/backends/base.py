@@ -89,12 +89,13 @@ class EncodeInput:
 
 @dataclass(frozen=True)
 class AdapterFacts:
-    """A loaded adapter."""
+    """A loaded adapter; `folder` is where its files are, `source` what was asked for."""
 
     name: str
     source: str
     rank: int
     bytes: int
+    folder: str = ""
 
 
 class Backend(Protocol):

@@ -3,13 +3,21 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from lepton_worker.backends.base import DecoderSequence, LoadOrder
+from lepton_worker.backends.base import (
+    AdapterFacts,
+    DecoderSequence,
+    EncodeInput,
+    LoadOrder,
+    Progress,
+    Span,
+)
 from lepton_worker.errors import RequestError
-from lepton_worker.model import GenerationDefaults, Model, Tokenized
-from lepton_worker.request import Task, Tokens, Vector
+from lepton_worker.model import Frame, GenerationDefaults, Model, Pieces, Tokenized
+from lepton_worker.request import Task, TokenLogprob, Tokens, Vector
 
 END = 256
 """Token behind the 256 bytes: the end of a text."""
@@ -30,7 +38,27 @@ class ByteTokenizer:
             for data in encoded
         ]
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def encode_pairs(
+        self, pairs: Sequence[tuple[str, str]], cut_at: int | None = None
+    ) -> list[Tokenized]:
+        """Both texts, one behind the other."""
+        return self.encode([first + second for first, second in pairs], cut_at)
+
+    def pieces(self, text: str, special: bool = True) -> Pieces:
+        """Each byte with the character it belongs to; each character is a word."""
+        ids = [(byte, place) for place, letter in enumerate(text) for byte in letter.encode()]
+        return Pieces(
+            ids=tuple(byte for byte, _ in ids),
+            spans=tuple((place, place + 1) for _, place in ids),
+            words=tuple(place for _, place in ids),
+            tokens=tuple(f"<{byte:#04x}>" for byte, _ in ids),
+        )
+
+    def frame(self, pair: bool = False) -> Frame:
+        """No special tokens."""
+        return Frame()
+
+    def decode(self, ids: Sequence[int], special: bool = False) -> str:
         """Text of the bytes, with replacement characters where they make none."""
         return bytes(token for token in ids if token < END).decode(errors="replace")
 
@@ -50,7 +78,7 @@ class EchoBackend:
     ) -> None:
         self._step_seconds = step_seconds
         self._sleep = sleep
-        self._made: dict[DecoderSequence, int] = {}
+        self._known: dict[DecoderSequence, int] = {}
 
     def load(self, order: LoadOrder) -> Model:
         """A model that offers every task."""
@@ -68,33 +96,70 @@ class EchoBackend:
             dimensions=DIMENSIONS,
             normalize=True,
             defaults=GenerationDefaults(ends=frozenset([END])),
+            slots=order.slots,
+            step_tokens=order.step_tokens or MAX_LENGTH,
+            choices={"backend": "echo: asked for"},
         )
 
     def warm_up(self) -> None:
         """There is nothing to warm up."""
 
-    def encode(self, inputs: Sequence[Tokens]) -> list[Vector]:
+    def encode(self, inputs: Sequence[EncodeInput]) -> list[Vector | RequestError]:
         """Eight numbers in [-1, 1], the same for the same input."""
         self._sleep(self._step_seconds)
-        return [_digest(tokens) for tokens in inputs]
+        return [_digest(item.tokens) for item in inputs]
 
-    def decode(self, batch: Sequence[DecoderSequence]) -> list[int | RequestError]:
-        """The prompt's next byte, and the end token behind the last one."""
+    def begin(self, sequence: DecoderSequence) -> int:
+        """Nothing is known of any text."""
+        self._known[sequence] = 0
+        return 0
+
+    def step(self, spans: Sequence[Span]) -> list[Progress | RequestError]:
+        """Behind the end of a text: the prompt's next byte, the end token behind the last one."""
         self._sleep(self._step_seconds)
-        return [self._next(sequence) for sequence in batch]
+        return [self._next(span) for span in spans]
 
-    def _next(self, sequence: DecoderSequence) -> int:
-        made = self._made.get(sequence, 0)
-        self._made[sequence] = made + 1
-        place = made % (len(sequence.prompt) + 1)
-        return END if place == len(sequence.prompt) else sequence.prompt.ids[place]
+    def _next(self, span: Span) -> Progress:
+        sequence = span.sequence
+        begun = self._known[sequence]
+        self._known[sequence] = known = begun + span.count
+        prompt = self._prompt_logprobs(sequence, begun, known)
+        if known < len(sequence.ids) or sequence.sampling.max_new_tokens == 0:
+            return Progress(None, prompt=prompt)
+        place = (len(sequence.ids) - len(sequence.prompt)) % (len(sequence.prompt) + 1)
+        token = END if place == len(sequence.prompt) else sequence.prompt.ids[place]
+        sequence.ids.append(token)
+        asked = sequence.sampling.logprobs
+        return Progress(token, None if asked is None else _certain(token, asked), prompt=prompt)
+
+    def _prompt_logprobs(
+        self, sequence: DecoderSequence, begun: int, known: int
+    ) -> tuple[TokenLogprob, ...]:
+        if not sequence.sampling.prompt_logprobs:
+            return ()
+        return tuple(_certain(token, 0) for token in sequence.prompt.ids[max(1, begun) : known])
+
+    def evict(self, sequence: DecoderSequence) -> None:
+        """Forget how far the sequence was; its tokens are its own."""
+        self._known.pop(sequence, None)
 
     def release(self, sequence: DecoderSequence) -> None:
-        """Forget how far the sequence was."""
-        self._made.pop(sequence, None)
+        """Forget the sequence."""
+        self._known.pop(sequence, None)
+
+    def load_adapter(self, name: str, folder: Path, source: str) -> AdapterFacts:
+        """Any name will do; it changes nothing."""
+        return AdapterFacts(name, source, rank=1, bytes=0, folder=str(folder))
+
+    def unload_adapter(self, name: str) -> None:
+        """There is nothing to forget."""
 
     def close(self) -> None:
         """There is nothing to give back."""
+
+
+def _certain(token: int, top: int) -> TokenLogprob:
+    return TokenLogprob(token, 0.0, ((token, 0.0),) if top else ())
 
 
 def _digest(tokens: Tokens) -> Vector:

@@ -1,108 +1,200 @@
-"""The loop: the only place where the scheduler meets the backend.
+"""The front's side of the engine: who is in hand, what is sent there, what comes back.
 
-All state lives on the event loop; the backend works in one thread of its own, one step at a time.
+All state lives on the event loop; nothing here waits for a computation.
 """
 
 import asyncio
+import itertools
+import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from lepton_worker.backends.base import Backend
-from lepton_worker.engine.runs import EncodeRun, GenerateRun, Run, Stopwatch
-from lepton_worker.engine.step import Outcome, Part, TextPart, compute, plan
-from lepton_worker.errors import DeadlineExceeded, DeviceLost, Draining, RequestError
+from lepton_worker.engine.link import Link
+from lepton_worker.engine.messages import (
+    Answer,
+    Ask,
+    Cancel,
+    Ended,
+    Failed,
+    FromEngine,
+    NewTokens,
+    NotLoaded,
+    Phase,
+    Ready,
+    Report,
+    Submit,
+    Taken,
+    Vectors,
+)
+from lepton_worker.engine.streams import Stream, Ticket
+from lepton_worker.errors import (
+    DeadlineExceeded,
+    Draining,
+    EngineLost,
+    InternalError,
+    LeptonError,
+    RequestError,
+)
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model
-from lepton_worker.request import EncodeJob, Job
-from lepton_worker.scheduler.scheduler import Limits, Scheduler, Ticket
+from lepton_worker.request import Caller, Delta, EncodeJob, GenerateJob, Job
+from lepton_worker.scheduler.admission import Admission, Bounds
+
+log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
 LATE = "the deadline passed before the answer was there"
 CUT = "the worker ended before it could answer"
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A backend with its model, and the one thread that may call it."""
-
-    backend: Backend
-    model: Model
-    thread: Executor
+TRIES = 2
+"""How often a job is given to an engine, where the first one ended before it answered."""
 
 
 class Engine:
-    """Runs requests on one backend; every method but `run` and `idle` returns at once."""
+    """Runs jobs on one engine; every method but `load`, `ask` and `idle` returns at once."""
 
     def __init__(
-        self, loaded: Loaded, limits: Limits, metrics: Metrics, clock: Clock = time.monotonic
+        self, link: Link, max_waiting: int, metrics: Metrics, clock: Clock = time.monotonic
     ) -> None:
-        self.model = loaded.model
-        self._backend = loaded.backend
-        self._thread = loaded.thread
-        self._limits = limits
-        self._scheduler: Scheduler[Run] = Scheduler(limits)
+        self._link = link
+        self._max_waiting = max_waiting
         self._metrics = metrics
         self._clock = clock
-        self._wake = asyncio.Event()
+        self._model: Model | None = None
+        self._admission = Admission(Bounds(max_waiting, 0, 1))
+        self._tickets: dict[Ticket, None] = {}
+        self._streams: dict[int, Stream] = {}
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[object]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
+        self._record: Callable[[str, float], None] = lambda name, seconds: None
+        self._ready: asyncio.Future[Model] | None = None
+        self.lost: asyncio.Future[str] | None = None
+        self.report = Report()
+
+    # -------------------------------------------------------------- life
+    async def load(self, record: Callable[[str, float], None]) -> Model:
+        """Start the engine and wait for its model; raises LoadError.
+
+        A second time after the engine was lost: what is in hand goes to the new one.
+        """
+        loop = asyncio.get_running_loop()
+        self._record = record
+        self._ready = loop.create_future()
+        self.lost = loop.create_future()
+        self._link.open(self.receive, self._gone)
+        model = await self._ready
+        if self._model is None:
+            self._admission = Admission(Bounds(self._max_waiting, model.cache_tokens, model.slots))
+        self._model = model
+        for stream in list(self._streams.values()):
+            self._send(stream)
+        return model
+
+    async def close(self) -> None:
+        """End the engine."""
+        await self._link.close()
 
     @property
+    def model(self) -> Model:
+        """The model; only after `load`."""
+        assert self._model is not None, "the model is not loaded"
+        return self._model
+
+    # -------------------------------------------------------------- what callers do
+    @property
     def waiting(self) -> int:
-        """Requests admitted and not taken up."""
-        return self._scheduler.waiting
+        """Calls admitted of which nothing was taken up."""
+        return len(self._tickets) - self.running
 
     @property
     def running(self) -> int:
-        """Requests in the engine."""
-        return self._scheduler.running
+        """Calls of which the engine has taken up something."""
+        return sum(1 for ticket in self._tickets if ticket.runs)
 
-    def admit(self, deadline: float | None) -> Ticket[Run]:
+    @property
+    def estimated_wait(self) -> float:
+        """Seconds that a call which came now would wait."""
+        return self._admission.estimate()
+
+    def admit(self, caller: Caller, deadline: float | None) -> Ticket:
         """A place in the queue, before any work is done; raises QueueFull or DeadlineExceeded.
 
         Whoever holds it has to give it back with `leave`.
         """
-        ticket = self._scheduler.admit(deadline, self._clock())
+        now = self._clock()
+        if deadline is not None and deadline <= now:
+            raise DeadlineExceeded("the deadline had passed before the request was taken in")
+        self._admission.enter(self.waiting, caller)
+        ticket = Ticket(now, deadline, caller)
+        self._tickets[ticket] = None
         self._idle.clear()
         return ticket
 
-    def start(self, ticket: Ticket[Run], job: Job) -> tuple[Run, int]:
-        """Let an admitted request run; returns it and how many wait in front of it.
+    def start(self, ticket: Ticket, job: Job) -> Stream:
+        """Let an admitted call run a job.
 
-        Raises DeadlineExceeded or Draining if its place was lost while its input was prepared.
+        Raises DeadlineExceeded or Draining if its place was lost while its input was prepared,
+        DeadlineUnattainable if it could not end in time, InvalidRequest if it could never fit.
         """
-        if ticket not in self._scheduler:
-            late = ticket.deadline is not None and ticket.deadline <= self._clock()
-            raise DeadlineExceeded(LATE) if late else Draining(CUT)
-        watch = Stopwatch(ticket.admitted_at)
-        run: Run
-        if isinstance(job, EncodeJob):
-            run = EncodeRun(job, watch)
-        else:
-            run = GenerateRun(job, self.model, watch)
-        position = self._scheduler.prepare(ticket, run)
-        self._wake.set()
-        return run, position
+        now = self._clock()
+        if ticket.deadline is not None and ticket.deadline <= now:
+            raise DeadlineExceeded(LATE)
+        if ticket not in self._tickets:
+            raise Draining(CUT)
+        prefill, new = cost(job)
+        permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller)
+        position = self._in_front(ticket)
+        stream = Stream(next(self._numbers), job, ticket, position, permit, self._abandon)
+        ticket.streams.append(stream)
+        self._streams[stream.number] = stream
+        self._send(stream)
+        return stream
 
-    def leave(self, ticket: Ticket[Run]) -> None:
+    def _in_front(self, ticket: Ticket) -> int:
+        earlier = itertools.takewhile(lambda other: other is not ticket, self._tickets)
+        return sum(1 for other in earlier if not other.runs)
+
+    def _send(self, stream: Stream) -> None:
+        ticket = stream.ticket
+        self._link.send(
+            Submit(stream.number, stream.job, ticket.caller, ticket.admitted_at, ticket.deadline)
+        )
+
+    def _abandon(self, stream: Stream) -> None:
+        if stream.number in self._streams:
+            self._forget(stream)
+            self._link.send(Cancel(stream.number))
+
+    def _forget(self, stream: Stream) -> None:
+        del self._streams[stream.number]
+        self._admission.leave(stream.permit)
+        stream.settled.set()
+
+    def leave(self, ticket: Ticket) -> None:
         """The caller is done with its request, however it ended. Twice is once."""
-        if ticket in self._scheduler:
-            self._remove(ticket)
-            self._wake.set()
-
-    def _remove(self, ticket: Ticket[Run]) -> None:
-        self._scheduler.leave(ticket, self._clock())
-        self._forget(ticket)
-
-    def _forget(self, ticket: Ticket[Run]) -> None:
-        if isinstance(ticket.job, GenerateRun):
-            # Behind the step that may be running: the thread does one thing after the other.
-            self._thread.submit(self._backend.release, ticket.job.sequence)
-        if not self._scheduler.in_hand:
+        for stream in ticket.streams:
+            self._abandon(stream)
+        self._tickets.pop(ticket, None)
+        if not self._tickets:
             self._idle.set()
+
+    async def ask(self, method: str, *arguments: object) -> object:
+        """Call a method of the engine between two steps; raises what it raised."""
+        number = next(self._numbers)
+        answer = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        try:
+            self._link.send(Ask(number, method, arguments))
+            return await answer
+        finally:
+            self._asked.pop(number, None)
+
+    async def without_adapter(self, name: str) -> None:
+        """Wait until nothing in hand uses the adapter."""
+        while users := [item for item in self._streams.values() if item.job.adapter == name]:
+            await users[0].settled.wait()
 
     async def idle(self) -> None:
         """Wait until nothing is in hand."""
@@ -111,64 +203,112 @@ class Engine:
     def cut(self) -> None:
         """End everything in hand: texts with what there is of them, the rest as Draining."""
         now = self._clock()
-        for ticket in self._scheduler.in_hand:
-            if ticket.job is not None:
-                self._cut_short(ticket.job, self._scheduler.is_running(ticket), now)
-            self._remove(ticket)
+        for stream in list(self._streams.values()):
+            if not stream.drain(now):
+                stream.outbox.fail(Draining(CUT))
+            self._abandon(stream)
+        self._tickets.clear()
+        self._idle.set()
 
-    def _cut_short(self, run: Run, begun: bool, now: float) -> None:
-        if begun:
-            run.drain(now)
-        if not run.done:
-            run.outbox.fail(Draining(CUT))
-
-    async def run(self) -> None:
-        """Step while there is work, sleep otherwise."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while batch := self._next_batch():
-                await self._step(batch)
-
-    def _next_batch(self) -> list[Ticket[Run]]:
+    # -------------------------------------------------------------- what comes back
+    def receive(self, messages: Sequence[FromEngine]) -> None:
+        """Act on what the engine has sent."""
         now = self._clock()
-        for ticket in self._scheduler.expire(now):
-            if ticket.job is not None:
-                ticket.job.outbox.fail(DeadlineExceeded(LATE))
-            self._forget(ticket)
-        batch = self._scheduler.next_batch()
-        for ticket in batch:
-            if ticket.job is not None and ticket.job.watch.starts(now):
-                self._metrics.queue_duration.observe(now - ticket.admitted_at)
-        return batch
+        for message in messages:
+            self._act(message, now)
 
-    async def _step(self, batch: list[Ticket[Run]]) -> None:
-        """One step of all that run. Who left meanwhile gets nothing."""
-        parts = plan(batch, self._limits.max_running)
-        loop = asyncio.get_running_loop()
-        outcomes = await loop.run_in_executor(self._thread, compute, self._backend, parts)
-        self._metrics.batch_size.observe(len(batch))
-        now = self._clock()
-        for part, outcome in zip(parts, outcomes, strict=True):
-            if part.ticket in self._scheduler:
-                self._note(part, len(batch), now)
-                self._settle(part, outcome, now)
-        if any(isinstance(outcome, DeviceLost) for outcome in outcomes):
-            self.cut()
-            raise RuntimeError("the device is lost")
+    def _act(self, message: FromEngine, now: float) -> None:
+        if isinstance(message, Report):
+            self.report = message
+            if message.outlook is not None:
+                self._admission.observe(message.outlook, now)
+            self._metrics.stepped(message)
+        elif isinstance(message, Phase):
+            self._record(message.name, message.seconds)
+        elif isinstance(message, Ready):
+            self._settle_load(message.model)
+        elif isinstance(message, NotLoaded):
+            self._settle_load(message.error)
+        elif isinstance(message, Answer):
+            self._answered(message)
+        else:
+            stream = self._streams.get(message.number)
+            if stream is not None:  # otherwise its caller has gone
+                self._to_stream(stream, message, now)
 
-    def _note(self, part: Part, batch_size: int, now: float) -> None:
-        first = part.run.watch.stepped(now, batch_size)
-        if isinstance(part, TextPart):
-            self._metrics.generated_tokens.inc()
-            if first:
-                self._metrics.first_token.observe(now - part.ticket.admitted_at)
-
-    def _settle(self, part: Part, outcome: Outcome, now: float) -> None:
-        if isinstance(outcome, RequestError):
-            part.run.outbox.fail(outcome)
-            self._remove(part.ticket)
+    def _to_stream(
+        self, stream: Stream, message: Taken | NewTokens | Ended | Vectors | Failed, now: float
+    ) -> None:
+        if isinstance(message, Taken):
+            if stream.taken_at is None:
+                stream.taken_at = message.at
+                self._admission.begun(stream.permit)
+                self._metrics.queue_duration.observe(message.at - stream.ticket.admitted_at)
             return
-        part.accept(outcome, now)
-        if part.run.done:
-            self._remove(part.ticket)
+        stream.batch_size = max(stream.batch_size, self.report.batch_size)
+        if isinstance(message, NewTokens):
+            self._metrics.generated_tokens.inc(len(message.ids))
+            if stream.add(Delta("", message.ids, message.logprobs), now):
+                self._metrics.first_token.observe(now - stream.ticket.admitted_at)
+            return
+        self._forget(stream)
+        if isinstance(message, Ended):
+            stream.finish(message, now)
+        elif isinstance(message, Vectors):
+            stream.fill(message, now)
+        else:
+            stream.outbox.fail(message.error)
+
+    def _answered(self, answer: Answer) -> None:
+        future = self._asked.get(answer.number)
+        if future is not None and not future.done():
+            _settle(future, answer.value, answer.error)
+
+    def _settle_load(self, outcome: Model | LeptonError) -> None:
+        if self._ready is not None and not self._ready.done():
+            error = outcome if isinstance(outcome, LeptonError) else None
+            _settle(self._ready, outcome, error)
+
+    def _gone(self, how: str) -> None:
+        """The engine has ended. What had no answer yet is kept for the next one, once."""
+        log.error("the engine is lost: %s", how)
+        for stream in list(self._streams.values()):
+            again = stream.tries < TRIES and not stream.tokens
+            stream.tries += 1
+            if not again:
+                self._forget(stream)
+                stream.outbox.fail(_lost(stream))
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(InternalError("the engine ended; try again"))
+        self._settle_load(InternalError(f"the engine ended while it loaded the model: {how}"))
+        if self.lost is not None and not self.lost.done():
+            self.lost.set_result(how)
+
+
+def cost(job: Job) -> tuple[int, int]:
+    """Tokens that a job reads, and the most that it writes."""
+    if isinstance(job, EncodeJob):
+        return sum(map(len, job.inputs)), 0
+    return len(job.prompt), job.sampling.max_new_tokens
+
+
+def _lost(stream: Stream) -> RequestError:
+    what = "after it had begun to answer" if stream.tokens else "twice while it had this request"
+    written = stream.tokens if isinstance(stream.job, GenerateJob) else 0
+    return EngineLost(
+        f"the engine of this worker ended {what}; a new one starts",
+        retry_after=1,
+        metadata={"output_tokens": str(written)},
+    )
+
+
+def _settle(
+    future: "asyncio.Future[object] | asyncio.Future[Model]",
+    value: object,
+    error: Exception | None,
+) -> None:
+    if error is None:
+        future.set_result(value)  # type: ignore[arg-type]
+    else:
+        future.set_exception(error)

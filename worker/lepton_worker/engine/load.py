@@ -24,14 +24,14 @@ Record = Callable[[str, float], None]
 """(phase, seconds)"""
 
 
-def load(settings: Settings, record: Record) -> tuple[Backend, Model]:
-    """Fetch, import, load and warm up; raises LoadError."""
+def load(settings: Settings, record: Record, imported: float = 0.0) -> tuple[Backend, Model]:
+    """Fetch, import, load and warm up; raises LoadError. `imported` counts for the import."""
     if settings.backend == "echo":
         backend = open_backend("echo", settings.echo_delay_ms / 1000)
         return backend, backend.load(_echo_order(settings))
     with _phase("fetch", record):
         folder = find_source(settings.source, settings.cache_dir)
-    with _phase("import", record):
+    with _phase("import", lambda name, seconds: record(name, seconds + imported)):
         backend = open_backend(settings.backend)
         from lepton_worker.backends.transformers.families import families
     with _phase("load", record), _known_failures(folder):
@@ -45,6 +45,8 @@ def load(settings: Settings, record: Record) -> tuple[Backend, Model]:
             threads=settings.threads or available_threads(),
             memory=memory_limit(),
             pooling=read_pooling(folder),
+            quantization=settings.quantization,
+            slots=settings.max_batch_size,
         )
         model = backend.load(order)
     with _phase("warm_up", record):
@@ -54,7 +56,8 @@ def load(settings: Settings, record: Record) -> tuple[Backend, Model]:
 
 def _echo_order(settings: Settings) -> LoadOrder:
     task = Task.GENERATE if settings.task == "auto" else Task(settings.task)
-    return LoadOrder(Path(), task, max_length=settings.max_model_length)
+    length, slots = settings.max_model_length, settings.max_batch_size
+    return LoadOrder(Path(), task, max_length=length, slots=slots)
 
 
 @contextlib.contextmanager

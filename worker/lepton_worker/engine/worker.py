@@ -2,22 +2,30 @@
 
 import asyncio
 import enum
+import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lepton_worker import __version__
-from lepton_worker.engine.engine import Engine, Loaded
-from lepton_worker.engine.load import load
+from lepton_worker.backends.base import AdapterFacts
+from lepton_worker.engine.engine import Engine
+from lepton_worker.engine.link import Link
+from lepton_worker.engine.side import main_of
+from lepton_worker.engine.thread_link import ThreadLink
 from lepton_worker.errors import Draining, ModelLoading
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model, Tokenized
-from lepton_worker.scheduler.scheduler import Limits
 from lepton_worker.settings import Settings
 from lepton_worker.tasks.prepare import tokenized
 
+log = logging.getLogger(__name__)
+
 TOKENIZER_THREADS = 2
+MOST_LOSSES, LOSS_SECONDS = 5, 120.0
+"""An engine that is lost more often than so within that time is beyond help."""
 
 
 class State(enum.Enum):
@@ -30,26 +38,35 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class Load:
-    """How busy a worker is, in requests."""
+    """How busy a worker is: calls, tokens, seconds, and the share of the cache in use."""
 
     waiting: int
     running: int
     max_waiting: int
+    max_running: int
+    waiting_tokens: int
+    estimated_wait: float
+    cache_usage: float
 
 
 class Worker:
     """One model, from the start of its process to the end."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, started_at: float) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, started_at: float, link: Link | None = None
+    ) -> None:
         self.settings = settings
         self.metrics = metrics
         self.state = State.LOADING
         self.start_up: dict[str, float] = {}
+        self.adapters: dict[str, AdapterFacts] = {}
         self._refuses = False
-        self._engine: Engine | None = None
-        self._loop: asyncio.Task[None] | None = None
+        self._loaded = False
+        self._engine = Engine(
+            link or ThreadLink(main_of(settings)), settings.max_queue_depth, metrics
+        )
+        self._watch: asyncio.Task[None] | None = None
         self._started_at = started_at
-        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._tokenizer_threads = ThreadPoolExecutor(
             TOKENIZER_THREADS, thread_name_prefix="tokenizer"
         )
@@ -57,23 +74,26 @@ class Worker:
     @property
     def model(self) -> Model | None:
         """The model, once it is loaded."""
-        return self._engine.model if self._engine else None
+        return self._engine.model if self._loaded else None
 
     @property
     def load(self) -> Load:
-        """Requests in hand."""
-        engine = self._engine
-        waiting, running = (engine.waiting, engine.running) if engine else (0, 0)
-        return Load(waiting, running, self.settings.max_queue_depth)
+        """What is in hand."""
+        engine, report = self._engine, self._engine.report
+        return Load(
+            waiting=engine.waiting,
+            running=engine.running,
+            max_waiting=self.settings.max_queue_depth,
+            max_running=engine.model.slots if self._loaded else 0,
+            waiting_tokens=report.waiting_tokens if engine.waiting + engine.running else 0,
+            estimated_wait=engine.estimated_wait,
+            cache_usage=report.cache_used / report.cache_tokens if report.cache_tokens else 0.0,
+        )
 
     async def open(self) -> None:
         """Load the model and begin to serve; raises LoadError."""
-        loop = asyncio.get_running_loop()
-        backend, model = await loop.run_in_executor(
-            self._model_thread, load, self.settings, self._record
-        )
-        limits = Limits(self.settings.max_batch_size, self.settings.max_queue_depth)
-        engine = Engine(Loaded(backend, model, self._model_thread), limits, self.metrics)
+        model = await self._engine.load(self._record)
+        engine = self._engine
         self.metrics.watch_queue(lambda: engine.waiting, lambda: engine.running)
         self.metrics.build(
             {
@@ -85,15 +105,33 @@ class Worker:
                 "dtype": model.dtype,
             }
         )
-        self._engine = engine
-        self._loop = loop.create_task(engine.run(), name="engine")
+        for what, choice in sorted(model.choices.items()):
+            log.info("chosen %s: %s", what, choice)
+        self._loaded = True
+        self._watch = asyncio.create_task(self._watch_engine(), name="engine watch")
         if self.state is State.LOADING:
             self.state = State.SERVING
 
+    async def _watch_engine(self) -> None:
+        """Replace an engine that is lost; raises when that happens too often."""
+        losses: deque[float] = deque(maxlen=MOST_LOSSES)
+        while True:
+            assert self._engine.lost is not None
+            how = await self._engine.lost
+            now = time.monotonic()
+            losses.append(now)
+            if len(losses) == MOST_LOSSES and now - losses[0] < LOSS_SECONDS:
+                raise RuntimeError(f"the engine was lost {MOST_LOSSES} times: {how}")
+            self.metrics.engine_restarts.inc()
+            await self._engine.load(self._record)
+            for facts in self.adapters.values():
+                await self._engine.ask("load_adapter", facts.name, facts.folder, facts.source)
+            log.info("a new engine computes")
+
     def running(self) -> "asyncio.Task[None]":
-        """The engine's loop; it never ends by itself, unless by a bug."""
-        assert self._loop is not None, "the model is not loaded"
-        return self._loop
+        """Runs as long as the engine does; never ends by itself, unless by a bug."""
+        assert self._watch is not None, "the model is not loaded"
+        return self._watch
 
     def _record(self, phase: str, seconds: float) -> None:
         self.start_up[phase] = seconds
@@ -103,12 +141,25 @@ class Worker:
         """The engine, if requests are taken now; raises ModelLoading or Draining."""
         if self._refuses:
             raise Draining("this worker is about to end; another one has to answer", retry_after=1)
-        if self._engine is None:
+        if not self._loaded:
             passed = time.monotonic() - self._started_at
             raise ModelLoading(
                 f"the model has been loading for {passed:.0f} s", retry_after=patience(passed)
             )
         return self._engine
+
+    async def load_adapter(self, name: str, folder: str, source: str) -> AdapterFacts:
+        """Make an adapter available; raises LoadError."""
+        facts = await self._engine.ask("load_adapter", name, folder, source)
+        assert isinstance(facts, AdapterFacts)
+        self.adapters[name] = facts
+        return facts
+
+    async def unload_adapter(self, name: str) -> None:
+        """Take no further calls for it, finish those in hand, forget it."""
+        self.adapters.pop(name, None)
+        await self._engine.without_adapter(name)
+        await self._engine.ask("unload_adapter", name)
 
     async def tokenize(self, model: Model, texts: Sequence[str], truncate: bool) -> list[Tokenized]:
         """Tokenize beside the event loop."""
@@ -123,19 +174,17 @@ class Worker:
 
     async def finish(self, seconds: float) -> None:
         """Wait until nothing is in hand, for so long at most; then end what is left."""
-        if self._engine is None:
-            return
         try:
             await asyncio.wait_for(self._engine.idle(), max(0.0, seconds))
         except TimeoutError:
             self._engine.cut()
 
     async def close(self) -> None:
-        """End the loop and the threads, once nothing is in hand."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-        self._model_thread.shutdown(wait=False, cancel_futures=True)
+        """End the engine and the threads, once nothing is in hand."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._engine.close()
         self._tokenizer_threads.shutdown(wait=False, cancel_futures=True)
 
 

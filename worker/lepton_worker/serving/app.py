@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from lepton_worker.engine.link import Link
 from lepton_worker.engine.worker import State, Worker
 from lepton_worker.errors import InvalidSetting
 from lepton_worker.metrics import Metrics
@@ -24,10 +25,13 @@ FLUSH_SECONDS = 5.0
 """How long answers that are complete may take on their way out."""
 
 
-async def serve(settings: Settings, started_at: float) -> None:
-    """Serve until told to stop; raises LoadError if it never comes to that."""
+async def serve(settings: Settings, started_at: float, link: Link | None = None) -> None:
+    """Serve until told to stop; raises LoadError if it never comes to that.
+
+    `link` leads to the engine; without one it is a thread of this process.
+    """
     metrics = Metrics(settings.model_name, CollectorRegistry())
-    worker = Worker(settings, metrics, started_at)
+    worker = Worker(settings, metrics, started_at, link)
     server = Server(worker)
     with _metrics_port(settings, metrics), _told_to_stop() as told:
         await server.start()

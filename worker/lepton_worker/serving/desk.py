@@ -3,20 +3,29 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lepton.v1 import common_pb2
 from lepton_worker.engine.engine import Engine
-from lepton_worker.engine.outbox import Outbox
-from lepton_worker.engine.runs import Run
+from lepton_worker.engine.streams import Stream, Ticket
 from lepton_worker.engine.worker import Worker
-from lepton_worker.errors import DeadlineExceeded, ModelNotFound, TaskNotServed
+from lepton_worker.errors import (
+    AdapterNotFound,
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    TaskNotServed,
+    Violation,
+)
 from lepton_worker.model import Model
-from lepton_worker.request import Encoded, Job, Task
-from lepton_worker.scheduler.scheduler import Ticket
+from lepton_worker.request import Caller, Encoded, EncodeJob, GenerateJob, Job, Task
 from lepton_worker.serving.calls import Context
 
-RPCS = {Task.GENERATE: "Generate", Task.CLASSIFY: "Classify", Task.EMBED: "Embed"}
+TENANT_KEYS = ("x-lepton-tenant", "x-gateway-inference-fairness-id")
+PRIORITY_KEY = "x-lepton-priority"
+ADAPTER_KEY = "x-lepton-adapter"
+LOWEST, HIGHEST = -100, 100
+LONGEST_TENANT = 128
 
 
 @dataclass(frozen=True)
@@ -24,22 +33,25 @@ class Seat:
     """An admitted request's place, until its caller is done."""
 
     engine: Engine
-    ticket: Ticket[Run]
+    ticket: Ticket
+    adapter: str = ""
 
     @property
     def model(self) -> Model:
         """The model that will answer."""
         return self.engine.model
 
-    def start(self, job: Job) -> tuple[Outbox, int]:
-        """Let it run; returns where the answers come and how many wait in front."""
-        run, position = self.engine.start(self.ticket, job)
-        return run.outbox, position
+    def start(self, job: Job) -> Stream:
+        """Let a job run, with the adapter that the call asked for."""
+        return self.engine.start(self.ticket, replace(job, adapter=self.adapter))
 
-    async def encoded(self, job: Job) -> Encoded:
-        """Let it run and wait for its vectors."""
-        outbox, _ = self.start(job)
-        for event in await outbox.take():
+    def generate(self, job: GenerateJob) -> Stream:
+        """Let a text be written."""
+        return self.start(job)
+
+    async def encoded(self, job: EncodeJob) -> Encoded:
+        """Let a list run and wait for its vectors."""
+        for event in await self.start(job).take():
             if isinstance(event, Encoded):
                 return event
         raise AssertionError("an encode job ends with vectors or an error")
@@ -47,26 +59,72 @@ class Seat:
 
 @contextlib.contextmanager
 def seated(
-    worker: Worker, task: Task, meta: common_pb2.RequestMeta, context: Context
+    worker: Worker,
+    tasks: Task | frozenset[Task],
+    meta: common_pb2.RequestMeta,
+    context: Context,
+    call: str = "",
 ) -> Iterator[Seat]:
-    """A place in the queue for as long as the block lasts; raises why there is none."""
+    """A place in the queue for as long as the block lasts; raises why there is none.
+
+    `tasks` are those of which the model has to offer one; `call` is how the caller calls it.
+    """
     remaining = context.time_remaining()
     if remaining is not None and remaining <= 0:
         raise DeadlineExceeded("the deadline had passed before the request was taken in")
-    served = worker.settings.model_name
-    if meta.model and meta.model != served:
-        raise ModelNotFound(
-            f"this server serves {served!r}, not {meta.model!r}", metadata={"served": served}
-        )
+    sent = {key: value for key, value in context.invocation_metadata() or () if key[:2] == "x-"}
+    adapter = _adapter(worker, meta, sent)
     engine = worker.engine()
-    if task not in engine.model.offers:
-        raise TaskNotServed(
-            f"{served!r} is served for {engine.model.task}, and {RPCS[task]} is for {task}; "
-            f"call {RPCS[engine.model.task]}",
-            metadata={"task": engine.model.task, "asked": task},
-        )
-    ticket = engine.admit(None if remaining is None else time.monotonic() + remaining)
+    _check_task(engine.model, tasks, worker.settings.model_name, call)
+    deadline = None if remaining is None else time.monotonic() + remaining
+    ticket = engine.admit(caller(meta, sent), deadline)
     try:
-        yield Seat(engine, ticket)
+        yield Seat(engine, ticket, adapter)
     finally:
         engine.leave(ticket)
+
+
+def _check_task(model: Model, tasks: Task | frozenset[Task], served: str, call: str) -> None:
+    wanted = frozenset([tasks]) if isinstance(tasks, Task) else tasks
+    if not wanted & model.offers:
+        asked = " or ".join(sorted(wanted))
+        raise TaskNotServed(
+            f"{served!r} is served for {model.task}, and {call or 'this call'} is for {asked}; "
+            "Control/GetModelInfo lists the calls that it answers",
+            metadata={"task": model.task, "asked": asked},
+        )
+
+
+def _adapter(worker: Worker, meta: common_pb2.RequestMeta, sent: dict[str, str | bytes]) -> str:
+    """The adapter that a call asks for, by field, by `model:adapter` or by metadata."""
+    served = worker.settings.model_name
+    name, _, behind = meta.model.partition(":")
+    if name and name != served:
+        raise ModelNotFound(
+            f"this server serves {served!r}, not {name!r}", metadata={"served": served}
+        )
+    adapter = meta.adapter or behind or str(sent.get(ADAPTER_KEY, ""))
+    if adapter and adapter not in worker.adapters:
+        known = ", ".join(sorted(worker.adapters)) or "none"
+        raise AdapterNotFound(
+            f"{served!r} has no adapter {adapter!r}; loaded: {known}", metadata={"adapters": known}
+        )
+    return adapter
+
+
+def caller(meta: common_pb2.RequestMeta, sent: dict[str, str | bytes]) -> Caller:
+    """Who asks, by field or by metadata; raises InvalidRequest."""
+    tenant = meta.tenant or next((str(sent[key]) for key in TENANT_KEYS if key in sent), "")
+    if len(tenant) > LONGEST_TENANT:
+        text = f"must have at most {LONGEST_TENANT} characters"
+        raise InvalidRequest([Violation("meta.tenant", text)])
+    priority: int = meta.priority
+    if not priority and PRIORITY_KEY in sent:
+        text = str(sent[PRIORITY_KEY])
+        if not text.lstrip("-").isdecimal():
+            raise InvalidRequest([Violation(PRIORITY_KEY, "must be a whole number")])
+        priority = int(text)
+    if not LOWEST <= priority <= HIGHEST:
+        text = f"must be between {LOWEST} and {HIGHEST}"
+        raise InvalidRequest([Violation("meta.priority", text)])
+    return Caller(tenant, priority)

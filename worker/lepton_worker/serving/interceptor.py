@@ -71,7 +71,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call = Call(method, sent, self._metrics if to_the_model else None)
         wire = handler.request_deserializer, handler.response_serializer
         if handler.response_streaming:
-            wrapped = self._calls.counting(call.stream(handler.unary_stream))
+            wrapped = call.stream(handler.unary_stream)
+            if to_the_model:
+                wrapped = self._calls.counting(wrapped)
             return grpc.unary_stream_rpc_method_handler(wrapped, *wire)
         wrapped = call.unary(handler.unary_unary)
         if to_the_model:

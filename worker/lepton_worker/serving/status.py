@@ -26,6 +26,7 @@ CODES: dict[type[RequestError], grpc.StatusCode] = {
     errors.ModelNotFound: grpc.StatusCode.NOT_FOUND,
     errors.TaskNotServed: grpc.StatusCode.UNIMPLEMENTED,
     errors.AdapterNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AdapterRefused: grpc.StatusCode.FAILED_PRECONDITION,
     errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineUnattainable: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.OutOfMemory: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -175,6 +175,7 @@ def test_the_worker_gets_its_settings_and_nothing_unset() -> None:
         "LEPTON_TASK": "embed",
         "LEPTON_BACKEND": "echo",
         "LEPTON_DTYPE": "bfloat16",
+        "LEPTON_QUANTIZATION": "auto",
         "LEPTON_MAX_BATCH_SIZE": "4",
         "LEPTON_MAX_QUEUE_DEPTH": "5",
         "LEPTON_GRPC_PORT": "9000",

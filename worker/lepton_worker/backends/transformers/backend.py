@@ -1,38 +1,55 @@
-"""The backend over torch and transformers: joins loading, encoder and decoder."""
+"""The backend over stock torch and transformers: any architecture, one text at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
-from lepton_worker.backends.base import DecoderSequence, LoadOrder
+from lepton_worker.backends.base import (
+    AdapterFacts,
+    DecoderSequence,
+    EncodeInput,
+    LoadOrder,
+    Progress,
+    Span,
+)
+from lepton_worker.backends.sampling.logprobs import prompt_logprobs
+from lepton_worker.backends.sampling.sampler import Choice, Sampler
 from lepton_worker.backends.transformers.decoder import Decoder
 from lepton_worker.backends.transformers.encoder import Encoder
 from lepton_worker.backends.transformers.failures import load_failures, request_failures
-from lepton_worker.backends.transformers.loading import load_model
-from lepton_worker.errors import RequestError, WeightsCorrupt
+from lepton_worker.backends.transformers.loading import Loaded, load_model
+from lepton_worker.errors import InvalidSetting, RequestError, WeightsCorrupt
 from lepton_worker.model import Model
 from lepton_worker.request import Sampling, Task, Tokens, Vector
+
+NO_ADAPTERS = "the backend transformers takes no adapters; the backend native does"
 
 
 class TransformersBackend:
     """Encoders run in padded batches; decoders one sequence at a time, each with its own cache."""
 
     def __init__(self) -> None:
-        self._model: Model | None = None
         self._encoder: Encoder | None = None
         self._decoder: Decoder | None = None
+        self._sampler: Sampler | None = None
 
     def load(self, order: LoadOrder) -> Model:
         """Load a folder in `save_pretrained` format."""
         torch.set_num_threads(order.threads)
         with load_failures(order.folder):
             loaded = load_model(order)
-        self._model = loaded.facts
+        return self.use(loaded, order)
+
+    def use(self, loaded: Loaded, order: LoadOrder) -> Model:
+        """Take a module that is loaded already."""
         if order.task is Task.GENERATE:
             self._decoder = Decoder(loaded)
+            self._sampler = Sampler(loaded.facts.defaults, loaded.facts.vocabulary, None)
         else:
             self._encoder = Encoder(loaded, order.pooling if order.task is Task.EMBED else None)
-        return loaded.facts
+        return replace(loaded.facts, slots=order.slots)
 
     def warm_up(self) -> None:
         """One forward on one token; its answer has to be made of numbers."""
@@ -51,33 +68,76 @@ class TransformersBackend:
     def _decode_trial(self, trial: Tokens) -> bool:
         assert self._decoder is not None
         sequence = DecoderSequence(trial, Sampling(max_new_tokens=1))
-        logits = self._decoder.forward(sequence)
+        self._decoder.begin(sequence)
+        logits = self._decoder.forward(sequence, 1)
         self._decoder.release(sequence)
         return bool(torch.isfinite(logits).any()) and not bool(torch.isnan(logits).any())
 
-    def encode(self, inputs: Sequence[Tokens]) -> list[Vector]:
+    def encode(self, inputs: Sequence[EncodeInput]) -> list[Vector | RequestError]:
         """Padded to the longest input of the batch."""
         assert self._encoder is not None, "encode on a model that generates"
         with request_failures():
-            return [row.numpy() for row in self._encoder.forward(inputs).float().cpu()]
+            rows = self._encoder.forward([item.tokens for item in inputs]).float().cpu().numpy()
+            if rows.ndim == 2:
+                return list(rows)
+            # Heads for tokens: without the rows of padding.
+            pairs = zip(rows, inputs, strict=True)
+            return [row[: len(item.tokens)] for row, item in pairs]
 
-    def decode(self, batch: Sequence[DecoderSequence]) -> list[int | RequestError]:
+    def begin(self, sequence: DecoderSequence) -> int:
+        """An empty cache."""
+        assert self._decoder is not None, "begin on a model that encodes"
+        self._decoder.begin(sequence)
+        return 0
+
+    def step(self, spans: Sequence[Span]) -> list[Progress | RequestError]:
         """One forward for each sequence, so that none can change or fail another one."""
-        return [self._next(sequence) for sequence in batch]
+        return [self._progress(span) for span in spans]
 
-    def _next(self, sequence: DecoderSequence) -> int | RequestError:
-        assert self._decoder is not None, "decode on a model that encodes"
+    def _progress(self, span: Span) -> Progress | RequestError:
         try:
             with request_failures():
-                return self._decoder.next_token(sequence)
+                return self._computed(span)
         except RequestError as error:
             return error
 
-    def release(self, sequence: DecoderSequence) -> None:
-        """Drop the sequence's cache."""
+    def _computed(self, span: Span) -> Progress:
+        assert self._decoder is not None, "step on a model that encodes"
+        assert self._sampler is not None
+        sequence, sampling = span.sequence, span.sequence.sampling
+        begun = self._decoder.known(sequence)
+        logits = self._decoder.forward(sequence, span.count, sampling.prompt_logprobs)
+        ended = begun + span.count
+        prompt = ()
+        if sampling.prompt_logprobs:
+            told = sequence.prompt.ids[begun + 1 : ended + 1]
+            prompt = prompt_logprobs(told, logits[: len(told)])
+        if ended < len(sequence.ids) or sampling.max_new_tokens == 0:
+            return Progress(None, prompt=prompt)
+        choice = self._sampler.choose([sequence], logits[-1:])[0]
+        if not isinstance(choice, Choice):
+            raise choice
+        sequence.ids.append(choice.token)
+        return Progress(choice.token, choice.logprob, choice.ended, prompt)
+
+    def evict(self, sequence: DecoderSequence) -> None:
+        """Drop the sequence's cache; its random numbers stay."""
         if self._decoder is not None:
             self._decoder.release(sequence)
 
+    def release(self, sequence: DecoderSequence) -> None:
+        """Drop the sequence's cache and random numbers."""
+        if self._decoder is not None and self._sampler is not None:
+            self._decoder.release(sequence)
+            self._sampler.release(sequence)
+
+    def load_adapter(self, name: str, folder: Path, source: str) -> AdapterFacts:
+        """Not offered here."""
+        raise InvalidSetting(NO_ADAPTERS)
+
+    def unload_adapter(self, name: str) -> None:
+        """There is none."""
+
     def close(self) -> None:
         """Drop the model."""
-        self._encoder = self._decoder = self._model = None
+        self._encoder = self._decoder = self._sampler = None

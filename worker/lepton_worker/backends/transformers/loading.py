@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from lepton_worker.backends.base import LoadOrder
+from lepton_worker.backends.transformers.chat_template import chat_template, special_tokens
 from lepton_worker.backends.transformers.generation import Adjust, adjustment, defaults
 from lepton_worker.backends.transformers.length import longest_input
 from lepton_worker.backends.transformers.tokenizer import load_tokenizer
@@ -75,6 +76,8 @@ def load_model(order: LoadOrder) -> Loaded:
         dimensions=_width(config) * len(pooling.modes) if order.task is Task.EMBED else 0,
         normalize=pooling.normalize,
         defaults=defaults(module, order.folder) if generates else GenerationDefaults(),
+        chat_template=chat_template(order.folder) if generates else "",
+        special_tokens=special_tokens(order.folder) if generates else {},
     )
     padding = config.get_text_config().pad_token_id
     return Loaded(module, facts, padding, adjustment(module) if generates else unchanged)

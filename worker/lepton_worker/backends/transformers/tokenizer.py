@@ -41,6 +41,11 @@ class FastTokenizer:
         self._open = _open_tokens(rust)
         self._frames = {pair: _frame(rust, pair, typed) for pair in (False, True)}
 
+    @property
+    def rust(self) -> tokenizers.Tokenizer:
+        """The tokenizer itself, for libraries that follow its vocabulary."""
+        return self._rust
+
     def encode(self, texts: Sequence[str], cut_at: int | None = None) -> list[Tokenized]:
         """Tokenize with special tokens; a cut keeps the special tokens at the end."""
         ready = [self._cased(text) for text in texts]

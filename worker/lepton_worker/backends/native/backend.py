@@ -1,0 +1,199 @@
+"""Our own engine over transformers' modules, with stock transformers where that does not fit."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from lepton_worker.backends.base import (
+    AdapterFacts,
+    DecoderSequence,
+    EncodeInput,
+    LoadOrder,
+    Progress,
+    Span,
+)
+from lepton_worker.backends.linears.install import install_linears
+from lepton_worker.backends.linears.lora import Adapters
+from lepton_worker.backends.native import decoder_parity
+from lepton_worker.backends.native.decoder import SlotDecoder
+from lepton_worker.backends.native.grouped import GroupedEncoder
+from lepton_worker.backends.native.memory import cache_tokens, resident_bytes
+from lepton_worker.backends.native.parity import choose_encoder
+from lepton_worker.backends.native.slots import bytes_per_token
+from lepton_worker.backends.sampling.constraints import Constraints
+from lepton_worker.backends.sampling.sampler import Sampler
+from lepton_worker.backends.transformers.backend import TransformersBackend
+from lepton_worker.backends.transformers.failures import load_failures
+from lepton_worker.backends.transformers.loading import Loaded, load_model
+from lepton_worker.errors import InvalidSetting, RequestError, TaskNotSupported, WeightsCorrupt
+from lepton_worker.model import Model
+from lepton_worker.request import Sampling, Task, Tokens, Vector
+
+log = logging.getLogger(__name__)
+
+DECODE_STEP_TOKENS = 512
+"""Tokens of prompts in one step when no text goes on; longer steps would not be faster on a CPU."""
+
+
+class NativeBackend:
+    """One packed forward a step, for encoders and decoders.
+
+    With `strict`, a model that needs stock transformers is refused instead of served by it.
+    """
+
+    def __init__(self, strict: bool = False) -> None:
+        self._strict = strict
+        self._stock: TransformersBackend | None = None
+        self._encoder: GroupedEncoder | None = None
+        self._decoder: SlotDecoder | None = None
+        self._adapters: Adapters | None = None
+        self._facts: Model | None = None
+
+    def load(self, order: LoadOrder) -> Model:
+        """Load a folder in `save_pretrained` format, and choose how it runs best here."""
+        torch.set_num_threads(order.threads)
+        with load_failures(order.folder):
+            loaded = load_model(order)
+            choices = {"threads": f"{order.threads}: the CPU that this worker may use"}
+            if order.task is Task.GENERATE:
+                facts = self._open_decoder(loaded, order, choices)
+            else:
+                facts = self._open_encoder(loaded, order, choices)
+        self._facts = dataclasses.replace(facts, choices=choices)
+        return self._facts
+
+    def _open_encoder(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Model:
+        pooling = order.pooling if order.task is Task.EMBED else None
+        encoder, choices["batches"] = choose_encoder(loaded, pooling, order)
+        choices["backend"] = "native: runs every encoder"
+        choices["quantization"] = self._quantized(loaded, order)
+        self._adapters = Adapters(loaded.module)
+        encoder.begin_segments = self._adapters.begin_segments
+        self._encoder = encoder
+        # Measured, not assumed: the best number of tokens in a step depends on caches and threads.
+        budget = order.step_tokens or encoder.tune_budget()
+        choices["step_tokens"] = f"{budget}: the fastest of those tried"
+        return dataclasses.replace(loaded.facts, backend="native", step_tokens=budget)
+
+    def _open_decoder(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Model:
+        refusal = decoder_parity.check(loaded)
+        if refusal is not None:
+            return self._open_stock(loaded, order, choices, refusal)
+        choices["backend"] = "native: gives the same logits as stock transformers"
+        choices["quantization"] = self._quantized(loaded, order)
+        module, facts = loaded.module, loaded.facts
+        held = resident_bytes()
+        size = bytes_per_token(module.config, module.dtype)
+        tokens = cache_tokens(order.memory, held, size, order.slots, facts.max_length)
+        choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"
+        sampler = Sampler(facts.defaults, facts.vocabulary, self._constraints(facts, choices))
+        self._adapters = Adapters(module)
+        self._decoder = SlotDecoder(
+            loaded, order.slots, tokens, sampler, self._adapters.begin_segments
+        )
+        step = order.step_tokens or DECODE_STEP_TOKENS
+        return dataclasses.replace(
+            facts, backend="native", slots=order.slots, cache_tokens=tokens, step_tokens=step
+        )
+
+    def _open_stock(
+        self, loaded: Loaded, order: LoadOrder, choices: dict[str, str], refusal: str
+    ) -> Model:
+        if self._strict:
+            raise TaskNotSupported(
+                f"{loaded.facts.architecture} does not run on the backend native: {refusal}. "
+                "The backends auto and transformers serve it"
+            )
+        choices["backend"] = f"transformers: {refusal}"
+        self._stock = TransformersBackend()
+        return self._stock.use(loaded, order)
+
+    def _quantized(self, loaded: Loaded, order: LoadOrder) -> str:
+        """Replace linear layers as asked for; returns what was done and why."""
+        checkpoint = loaded.facts.dtype
+        done = install_linears(loaded.module, order.quantization, order.task, checkpoint)
+        return f"{done.kind}: {done.reason}"
+
+    def _constraints(self, facts: Model, choices: dict[str, str]) -> Constraints | None:
+        rust = getattr(facts.tokenizer, "rust", None)
+        if rust is None:
+            return None
+        try:
+            return Constraints(rust, facts.vocabulary, facts.defaults.ends)
+        except TaskNotSupported as error:
+            choices["constraints"] = f"none: {error.message}"
+            return None
+
+    def warm_up(self) -> None:
+        """Answer a trial input; its answer has to be made of numbers."""
+        if self._stock is not None:
+            self._stock.warm_up()
+            return
+        trial = Tokens((0, 0))
+        with load_failures(None):
+            if self._encoder is not None:
+                failed = isinstance(self.encode([EncodeInput(trial)])[0], RequestError)
+            else:
+                failed = self._decode_trial(trial)
+        if failed:
+            raise WeightsCorrupt(
+                "the model answers a trial input with numbers that are not finite: "
+                "its weights are damaged, or its dtype is too narrow for them"
+            )
+
+    def _decode_trial(self, trial: Tokens) -> bool:
+        assert self._decoder is not None
+        sequence = DecoderSequence(trial, Sampling(max_new_tokens=2))
+        begun = self._decoder.begin(sequence)
+        spans = [Span(sequence, len(trial) - begun), Span(sequence, 1)]
+        outcomes = [self._decoder.step([span])[0] for span in spans]
+        self._decoder.release(sequence)
+        return any(isinstance(outcome, RequestError) for outcome in outcomes)
+
+    # -------------------------------------------------------------- work
+    def encode(self, inputs: Sequence[EncodeInput]) -> list[Vector | RequestError]:
+        """All in packed rows, or in padded groups."""
+        assert self._encoder is not None, "encode on a model that generates"
+        return self._encoder.encode(inputs)
+
+    def begin(self, sequence: DecoderSequence) -> int:
+        """A slot, or a cache of its own."""
+        return self._texts.begin(sequence)
+
+    def step(self, spans: Sequence[Span]) -> list[Progress | RequestError]:
+        """All in one packed row, or one after the other."""
+        return self._texts.step(spans)
+
+    def evict(self, sequence: DecoderSequence) -> None:
+        """Take the slot back."""
+        self._texts.evict(sequence)
+
+    def release(self, sequence: DecoderSequence) -> None:
+        """Forget the sequence."""
+        self._texts.release(sequence)
+
+    @property
+    def _texts(self) -> SlotDecoder | TransformersBackend:
+        texts = self._stock or self._decoder
+        assert texts is not None, "a text for a model that encodes"
+        return texts
+
+    # -------------------------------------------------------------- adapters
+    def load_adapter(self, name: str, folder: Path, source: str) -> AdapterFacts:
+        """Put an adapter beside the weights."""
+        if self._adapters is None:
+            raise InvalidSetting("this model runs on stock transformers, which takes no adapters")
+        with load_failures(folder):
+            return self._adapters.load(name, folder, source)
+
+    def unload_adapter(self, name: str) -> None:
+        """Take it away."""
+        if self._adapters is not None:
+            self._adapters.unload(name)
+
+    def close(self) -> None:
+        """Drop the model."""
+        self._encoder = self._decoder = self._stock = self._adapters = None

@@ -1,0 +1,315 @@
+"""The loop that computes: the only place where the scheduler meets the backend.
+
+Runs in a thread or process of its own, without an event loop. Between two steps it takes what came,
+decides, and hands over what the step led to; while there is work it waits for nothing else.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from lepton_worker.backends.base import Backend, DecoderSequence, EncodeInput, Progress, Span
+from lepton_worker.engine.link import Port
+from lepton_worker.engine.messages import (
+    Answer,
+    Ask,
+    Cancel,
+    Ended,
+    Failed,
+    FromEngine,
+    NewTokens,
+    Report,
+    Stop,
+    Submit,
+    Taken,
+    ToEngine,
+    Vectors,
+)
+from lepton_worker.engine.runs import ListRun, Run, TextRun
+from lepton_worker.errors import (
+    DeadlineExceeded,
+    DeviceLost,
+    InternalError,
+    LeptonError,
+    RequestError,
+)
+from lepton_worker.model import Model
+from lepton_worker.request import EncodeJob, Vector
+from lepton_worker.scheduler.costs import Costs
+from lepton_worker.scheduler.entries import Limits, ListEntry, Share, TextEntry
+from lepton_worker.scheduler.planner import Planner
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+Entry = TextEntry | ListEntry
+
+LATE = "the deadline passed before the answer was there"
+OUTLOOK_SECONDS = 0.1
+"""How often admission is told of rates and queues; between that they change little."""
+
+PREFILL_TOKENS = 256
+"""Of a step in which texts go on, so that one long prompt does not hold all of them up."""
+
+
+class Stopped(Exception):
+    """The front has told the engine to end."""
+
+
+class Core:
+    """Runs jobs on one backend, step by step."""
+
+    def __init__(
+        self, backend: Backend, model: Model, port: Port, clock: Clock = time.monotonic
+    ) -> None:
+        self._backend = backend
+        self._port = port
+        self._clock = clock
+        self._costs = Costs()
+        prefill = min(PREFILL_TOKENS, model.step_tokens)
+        self._limits = Limits(model.slots, model.step_tokens, prefill, model.cache_tokens)
+        self._planner = Planner(self._limits, self._costs)
+        self._entries: dict[int, Entry] = {}
+        self._out: list[FromEngine] = []
+        self._stepped_at: float | None = None
+        self._evicted = 0
+        self._outlook_at = 0.0
+        self._waiting_tokens = 0
+
+    def run(self) -> None:
+        """Take, step, tell, until told to stop; raises Closed when the front is gone."""
+        try:
+            while True:
+                self.take(wait=not self._entries)
+                if self._entries:
+                    self.step()
+                if self._out:
+                    out, self._out = self._out, []
+                    self._port.send(out)
+        except Stopped:
+            self._backend.close()
+
+    # -------------------------------------------------------------- messages
+    def take(self, wait: bool) -> None:
+        """Act on what the front has sent; raises Stopped."""
+        for message in self._port.take(wait):
+            self._act(message)
+
+    def _act(self, message: ToEngine) -> None:
+        if isinstance(message, Submit):
+            self._submit(message)
+        elif isinstance(message, Cancel):
+            self._leave(message.number)
+        elif isinstance(message, Ask):
+            self._out.append(self._answered(message))
+        elif isinstance(message, Stop):
+            raise Stopped
+
+    def _submit(self, message: Submit) -> None:
+        entry = _entry(message)
+        try:
+            self._planner.add(entry)
+        except RequestError as error:
+            self._out.append(Failed(message.number, error))
+        else:
+            self._entries[message.number] = entry
+
+    def _answered(self, ask: Ask) -> Answer:
+        try:
+            method = {"load_adapter": self._load_adapter, "unload_adapter": self._unload_adapter}
+            return Answer(ask.number, method[ask.method](*ask.arguments))
+        except LeptonError as error:
+            return Answer(ask.number, error=error)
+        except Exception:
+            log.exception("%s failed", ask.method)
+            failure = InternalError(f"{ask.method} failed; the log of the worker says how")
+            return Answer(ask.number, error=failure)
+
+    def _load_adapter(self, name: object, folder: object, source: object) -> object:
+        return self._backend.load_adapter(str(name), Path(str(folder)), str(source))
+
+    def _unload_adapter(self, name: object) -> None:
+        self._backend.unload_adapter(str(name))
+
+    def _leave(self, number: int) -> None:
+        """Forget a job. Twice is once."""
+        entry = self._entries.pop(number, None)
+        if entry is not None:
+            self._planner.remove(entry)
+            if isinstance(entry, TextEntry):
+                self._backend.release(_text(entry).sequence)
+
+    def _fail(self, entry: Entry, error: RequestError) -> None:
+        number = _run(entry).number
+        self._out.append(Failed(number, error))
+        self._leave(number)
+
+    # -------------------------------------------------------------- one step
+    def step(self) -> None:
+        """Decide, compute, settle. Something is always decided while there is work."""
+        now = self._clock()
+        for late in self._planner.expire(now):
+            self._fail(late, DeadlineExceeded(LATE))
+        self._seat(now)
+        share = self._planner.share(now)
+        for entry in [*(e for e, _ in share.spans), *(e for e, _ in share.inputs)]:
+            self._note_taken(entry, now)
+        began = self._clock()
+        texts = self._computed_texts(share)
+        lists = self._computed_lists(share)
+        ended = self._clock()
+        self._settle_texts(share, texts)
+        self._settle_lists(share, lists)
+        self._report(share, began, ended)
+        self._end_if_lost([*texts, *lists])
+
+    def _note_taken(self, entry: Entry, now: float) -> None:
+        run = _run(entry)
+        if not run.taken:
+            run.taken = True
+            self._out.append(Taken(run.number, now))
+
+    def _seat(self, now: float) -> None:
+        seating = self._planner.seat(now)
+        for entry in seating.evict:
+            self._evicted += 1
+            self._backend.evict(_text(entry).sequence)
+        for entry in seating.begin:
+            text = _text(entry)
+            begun = _guarded(lambda text=text: self._backend.begin(text.sequence))  # type: ignore[misc]
+            if isinstance(begun, RequestError):
+                self._fail(entry, begun)
+            else:
+                entry.computed = begun
+                text.cached = max(text.cached, 0 if text.taken else begun)
+
+    def _computed_texts(self, share: Share) -> Sequence[Progress | RequestError]:
+        if not share.spans:
+            return []
+        spans = [Span(_text(entry).sequence, count) for entry, count in share.spans]
+        outcome = _guarded(lambda: self._backend.step(spans))
+        return [outcome] * len(spans) if isinstance(outcome, RequestError) else outcome
+
+    def _computed_lists(self, share: Share) -> Sequence[Vector | RequestError]:
+        if not share.inputs:
+            return []
+        inputs = [
+            EncodeInput(_list(entry).inputs[index], _list(entry).adapter)
+            for entry, indices in share.inputs
+            for index in indices
+        ]
+        outcome = _guarded(lambda: self._backend.encode(inputs))
+        return [outcome] * len(inputs) if isinstance(outcome, RequestError) else outcome
+
+    def _settle_texts(self, share: Share, outcomes: Sequence[Progress | RequestError]) -> None:
+        for (entry, count), outcome in zip(share.spans, outcomes, strict=True):
+            if isinstance(outcome, RequestError):
+                self._fail(entry, outcome)
+                continue
+            text = _text(entry)
+            entry.computed += count
+            text.prompt_logprobs += outcome.prompt
+            if outcome.token is not None:
+                entry.length += 1
+                logprobs = () if outcome.logprob is None else (outcome.logprob,)
+                self._out.append(NewTokens(text.number, (outcome.token,), logprobs))
+            reason = text.ended(outcome, entry.computed)
+            if reason is not None:
+                self._costs.finished(entry.generated)
+                prompt = tuple(text.prompt_logprobs)
+                self._out.append(Ended(text.number, reason, text.cached, prompt))
+                self._leave(text.number)
+
+    def _settle_lists(self, share: Share, outcomes: Sequence[Vector | RequestError]) -> None:
+        vectors = iter(outcomes)
+        for entry, indices in share.inputs:
+            run = _list(entry)
+            run.accept([(index, next(vectors)) for index in indices])
+            if run.complete:
+                self._out.append(Vectors(run.number, run.answers()))
+                self._leave(run.number)
+
+    def _report(self, share: Share, began: float, ended: float) -> None:
+        """Tell how the step went, and now and then what admission has to know."""
+        planner = self._planner
+        planner.stepped(share, ended - began)
+        idle = 0.0 if self._stepped_at is None else max(0.0, began - self._stepped_at)
+        self._stepped_at = ended if self._entries else None
+        outlook = None
+        if ended >= self._outlook_at or not self._entries:
+            self._outlook_at = ended + OUTLOOK_SECONDS
+            outlook = planner.report(ended)
+            self._waiting_tokens = planner.waiting_tokens
+        self._out.append(
+            Report(
+                seconds=ended - began,
+                idle=idle,
+                batch_size=len(share.spans) + sum(len(indices) for _, indices in share.inputs),
+                prefill_tokens=share.prefill,
+                decode_tokens=share.decode,
+                waiting=planner.waiting,
+                running=planner.running,
+                waiting_tokens=self._waiting_tokens,
+                cache_used=planner.cache_used,
+                cache_tokens=self._limits.cache_tokens,
+                evicted=self._evicted,
+                outlook=outlook,
+            )
+        )
+
+    def _end_if_lost(self, outcomes: Sequence[object]) -> None:
+        """A lost device fails everything in hand, and then the engine."""
+        lost = next((outcome for outcome in outcomes if isinstance(outcome, DeviceLost)), None)
+        if lost is not None:
+            for entry in list(self._entries.values()):
+                self._fail(entry, lost)
+            self._port.send(self._out)
+            raise RuntimeError("the device is lost")
+
+
+def _entry(message: Submit) -> Entry:
+    job = message.job
+    if isinstance(job, EncodeJob):
+        lengths = [len(tokens) for tokens in job.inputs]
+        run = ListRun(message.number, job)
+        return ListEntry(message.caller, message.admitted_at, message.deadline, lengths, run)
+    return TextEntry(
+        message.caller,
+        message.admitted_at,
+        message.deadline,
+        len(job.prompt),
+        job.sampling.max_new_tokens,
+        TextRun(message.number, DecoderSequence.of(job)),
+    )
+
+
+def _run(entry: Entry) -> Run:
+    job = entry.job
+    assert isinstance(job, (TextRun, ListRun))
+    return job
+
+
+def _text(entry: TextEntry) -> TextRun:
+    job = entry.job
+    assert isinstance(job, TextRun)
+    return job
+
+
+def _list(entry: ListEntry) -> ListRun:
+    job = entry.job
+    assert isinstance(job, ListRun)
+    return job
+
+
+def _guarded(work: Callable[[], T]) -> T | RequestError:
+    """What the backend says. Never raises: a bug is an answer too."""
+    try:
+        return work()
+    except RequestError as error:
+        return error
+    except Exception:
+        log.exception("the backend failed on a batch")
+        return InternalError("the worker failed on this request; its log says how")

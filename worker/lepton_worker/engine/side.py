@@ -1,0 +1,45 @@
+"""The engine's side from its first breath: load, tell, compute."""
+
+import contextlib
+import logging
+from functools import partial
+
+from lepton_worker.engine.core import Core
+from lepton_worker.engine.link import Closed, Port
+from lepton_worker.engine.load import load
+from lepton_worker.engine.messages import NotLoaded, Phase, Ready
+from lepton_worker.errors import LoadError
+from lepton_worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def engine_main(settings: Settings, port: Port, imported: float = 0.0) -> None:
+    """Load the model, say so, and compute until told to stop or until the front is gone.
+
+    `imported` is how many seconds imports took that are done already.
+    """
+
+    def record(name: str, seconds: float) -> None:
+        port.send([Phase(name, seconds)])
+
+    try:
+        backend, model = load(settings, record, imported)
+    except LoadError as error:
+        port.send([NotLoaded(error)])
+        return
+    port.send([Ready(model)])
+    with contextlib.suppress(Closed):
+        Core(backend, model, port).run()
+
+
+def main_of(settings: Settings) -> "partial[None]":
+    """`engine_main` with its settings, ready for a link."""
+    return partial(engine_main, settings)
+
+
+def needed_modules(settings: Settings) -> tuple[str, ...]:
+    """What an engine with these settings will import first of all."""
+    if settings.backend == "echo":
+        return ()
+    return ("lepton_worker.backends.native.backend",)

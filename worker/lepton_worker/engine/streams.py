@@ -1,0 +1,107 @@
+"""One job as its caller sees it: where it stands, and what has come of it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lepton_worker.engine.messages import Ended, Vectors
+from lepton_worker.engine.outbox import Outbox
+from lepton_worker.request import (
+    Caller,
+    Delta,
+    Encoded,
+    Event,
+    Finish,
+    FinishReason,
+    GenerateJob,
+    Job,
+    Timing,
+)
+from lepton_worker.scheduler.admission import Permit
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One call's place, however many jobs it has. Times are monotonic seconds."""
+
+    admitted_at: float
+    deadline: float | None
+    caller: Caller
+    streams: "list[Stream]" = field(default_factory=list)
+
+    @property
+    def runs(self) -> bool:
+        """Whether the engine has taken up anything of it."""
+        return any(stream.taken_at is not None for stream in self.streams)
+
+
+@dataclass(eq=False)
+class Stream:
+    """One job on its way; `position` is how many calls waited in front of it."""
+
+    number: int
+    job: Job
+    ticket: Ticket
+    position: int
+    permit: Permit
+    abandon: "Callable[[Stream], None]"
+    outbox: Outbox = field(default_factory=Outbox)
+    taken_at: float | None = None
+    first_at: float | None = None
+    tokens: int = 0
+    batch_size: int = 1
+    tries: int = 1
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def take(self) -> list[Event]:
+        """What has come, waiting for the first of it; raises the RequestError that ended it.
+
+        Of a text: any number of Delta (tokens; their text is the caller's to make), then Finish. Of a
+        list: one Encoded.
+        """
+        return await self.outbox.take()
+
+    def cancel(self) -> None:
+        """The caller wants no more of it. Twice is once."""
+        self.abandon(self)
+
+    def timing(self, now: float) -> Timing:
+        """Where the time went, as of now; what has not happened yet counts as happening now."""
+        since = self.ticket.admitted_at
+        taken = now if self.taken_at is None else self.taken_at
+        first = now if self.first_at is None else self.first_at
+        return Timing(taken - since, first - since, now - since, self.batch_size)
+
+    def add(self, delta: Delta, now: float) -> bool:
+        """Further tokens; True when they are the first."""
+        first = self.first_at is None
+        self.first_at = now if first else self.first_at
+        self.tokens += len(delta.ids)
+        self.outbox.put(delta)
+        return first
+
+    def finish(self, ended: Ended, now: float) -> None:
+        """The text is complete, or as complete as it will be."""
+        assert isinstance(self.job, GenerateJob)
+        self.outbox.put(
+            Finish(
+                reason=ended.reason,
+                prompt_tokens=len(self.job.prompt),
+                output_tokens=self.tokens,
+                timing=self.timing(now),
+                cached_tokens=ended.cached_tokens,
+                prompt_logprobs=ended.prompt_logprobs,
+            )
+        )
+
+    def fill(self, vectors: Vectors, now: float) -> None:
+        """The list is complete."""
+        self.first_at = now
+        self.outbox.put(Encoded(vectors.vectors, self.timing(now)))
+
+    def drain(self, now: float) -> bool:
+        """End a text early with what there is of it; False when there is nothing to end so."""
+        if not isinstance(self.job, GenerateJob) or self.taken_at is None:
+            return False
+        self.finish(Ended(self.number, FinishReason.DRAINED), now)
+        return True
