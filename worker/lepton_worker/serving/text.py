@@ -4,9 +4,10 @@ from lepton.v1 import text_pb2, text_pb2_grpc
 from lepton_worker.engine.worker import Worker
 from lepton_worker.serving import text_labels, text_spans, text_tokens, text_vectors
 from lepton_worker.serving.calls import Context
+from lepton_worker.serving.written import WrittenCalls
 
 
-class TextServicer(text_pb2_grpc.TextServicer):
+class TextServicer(WrittenCalls, text_pb2_grpc.TextServicer):
     """Answers about whole texts."""
 
     def __init__(self, worker: Worker) -> None:
