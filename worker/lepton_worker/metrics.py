@@ -37,6 +37,10 @@ class Step(Protocol):
         """Work that waits."""
 
     @property
+    def evicted(self) -> int:
+        """Texts that lost their slot, since the engine's start."""
+
+    @property
     def cache_used(self) -> int:
         """Tokens with state."""
 
@@ -79,12 +83,10 @@ class Metrics:
         self.prefill_tokens = counter("prefill_tokens_total", "Tokens read by the model").labels(
             model
         )
-        self.evictions = counter("evictions_total", "Texts that had to wait once more").labels(
+        self._evictions = gauge("evictions", "Texts that lost their slot to a better class").labels(
             model
         )
-        self.engine_restarts = counter(
-            "engine_restarts_total", "Engines that were replaced"
-        ).labels(model)
+        self.engine_restarts = counter("engine_restarts_total", "Engines replaced").labels(model)
         self.step_duration = histogram("step_duration_seconds", "One step of the backend")
         self.step_idle = counter(
             "step_idle_seconds_total", "Time between steps although there was work"
@@ -105,6 +107,7 @@ class Metrics:
         self.step_tokens.observe(report.prefill_tokens + report.decode_tokens)
         self.prefill_tokens.inc(report.prefill_tokens)
         self._waiting_tokens.set(report.waiting_tokens)
+        self._evictions.set(report.evicted)
         self._cache.set(report.cache_used / report.cache_tokens if report.cache_tokens else 0.0)
 
     def answered(self, code: str, reason: str = "") -> None:

@@ -101,8 +101,8 @@ class AdapterFacts:
 class Backend(Protocol):
     """Runs one model.
 
-    Every method is called from the engine's thread alone: `load` first, `close` last. Encoders answer
-    `encode`; decoders answer `begin`, `step`, `evict` and `release`.
+    Every method is called from the engine's thread alone: `load` first, `close` last. Encoders
+    answer `encode`; decoders answer `begin`, `step`, `evict` and `release`.
     """
 
     def load(self, order: LoadOrder) -> Model:
@@ -125,7 +125,7 @@ class Backend(Protocol):
         """Compute spans of sequences that have room, all in one go where that pays."""
 
     def evict(self, sequence: DecoderSequence) -> None:
-        """Take the room back and keep what is needed to go on with `begin` as if nothing had been."""
+        """Take the room back; `begin` makes the sequence go on as if nothing had been."""
 
     def release(self, sequence: DecoderSequence) -> None:
         """Forget a sequence; one that is not known is no error."""

@@ -119,7 +119,10 @@ class Core:
 
     def _answered(self, ask: Ask) -> Answer:
         try:
-            method = {"load_adapter": self._load_adapter, "unload_adapter": self._unload_adapter}
+            method: dict[str, Callable[..., object]] = {
+                "load_adapter": self._load_adapter,
+                "unload_adapter": self._unload_adapter,
+            }
             return Answer(ask.number, method[ask.method](*ask.arguments))
         except LeptonError as error:
             return Answer(ask.number, error=error)
@@ -155,8 +158,10 @@ class Core:
             self._fail(late, DeadlineExceeded(LATE))
         self._seat(now)
         share = self._planner.share(now)
-        for entry in [*(e for e, _ in share.spans), *(e for e, _ in share.inputs)]:
-            self._note_taken(entry, now)
+        for text, _ in share.spans:
+            self._note_taken(text, now)
+        for items, _ in share.inputs:
+            self._note_taken(items, now)
         began = self._clock()
         texts = self._computed_texts(share)
         lists = self._computed_lists(share)

@@ -125,8 +125,8 @@ class Report:
     """One step of the engine, and what it left.
 
     `seconds` is the backend's own time, `idle` what passed between the step before and this one
-    although there was work. Tokens are those computed; `waiting_tokens` those that will have to be. `outlook` is for admission and
-    comes now and then.
+    although there was work. Tokens are those computed; `waiting_tokens` those that will
+    have to be. `outlook` is for admission and comes now and then.
     """
 
     seconds: float = 0.0

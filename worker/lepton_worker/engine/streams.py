@@ -56,8 +56,8 @@ class Stream:
     async def take(self) -> list[Event]:
         """What has come, waiting for the first of it; raises the RequestError that ended it.
 
-        Of a text: any number of Delta (tokens; their text is the caller's to make), then Finish. Of a
-        list: one Encoded.
+        Of a text: any number of Delta (tokens; their text is the caller's to make), then Finish. Of
+        a list: one Encoded.
         """
         return await self.outbox.take()
 

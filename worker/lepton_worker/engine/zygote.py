@@ -1,8 +1,8 @@
 """The warm parent of engines: it has imported what an engine needs and forks one when told to.
 
-Importing torch and transformers takes seconds, a fork takes milliseconds. The zygote itself starts no
-thread and touches no device: what a fork would copy has to be at rest. It is forked from the front
-before that has threads of its own, and ends with it.
+Importing torch and transformers takes seconds, a fork takes milliseconds. The zygote itself starts
+no thread and touches no device: what a fork would copy has to be at rest. It is forked from the
+front before that has threads of its own, and ends with it.
 """
 
 import ctypes
@@ -69,11 +69,11 @@ def _serve(control: socket.socket, main: Main, modules: Sequence[str]) -> None:
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(woken)
     while True:
-        ready, _, _ = select.select([control, wake], [], [])
+        ready, _, _ = select.select([control.fileno(), wake], [], [])
         if wake in ready:
             os.read(wake, 4096)
             _report_ends(control)
-        if control in ready:
+        if control.fileno() in ready:
             order, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not order:
                 return

@@ -22,7 +22,7 @@ from lepton_worker.backends.transformers.failures import load_failures, request_
 from lepton_worker.backends.transformers.loading import Loaded, load_model
 from lepton_worker.errors import InvalidSetting, RequestError, WeightsCorrupt
 from lepton_worker.model import Model
-from lepton_worker.request import Sampling, Task, Tokens, Vector
+from lepton_worker.request import Sampling, Task, TokenLogprob, Tokens, Vector
 
 NO_ADAPTERS = "the backend transformers takes no adapters; the backend native does"
 
@@ -108,7 +108,7 @@ class TransformersBackend:
         begun = self._decoder.known(sequence)
         logits = self._decoder.forward(sequence, span.count, sampling.prompt_logprobs)
         ended = begun + span.count
-        prompt = ()
+        prompt: tuple[TokenLogprob, ...] = ()
         if sampling.prompt_logprobs:
             told = sequence.prompt.ids[begun + 1 : ended + 1]
             prompt = prompt_logprobs(told, logits[: len(told)])

@@ -6,15 +6,7 @@ from typing import Any
 
 TEMPLATE = "chat_template.jinja"
 CONFIG = "tokenizer_config.json"
-SPECIAL = (
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "pad_token",
-    "sep_token",
-    "cls_token",
-    "mask_token",
-)
+KINDS = ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
 
 
 def chat_template(folder: Path) -> str:
@@ -33,7 +25,8 @@ def special_tokens(folder: Path) -> dict[str, str]:
     """Texts of the special tokens, by their names in templates."""
     config = _config(folder)
     found: dict[str, str] = {}
-    for name in SPECIAL:
+    for kind in KINDS:
+        name = f"{kind}_token"
         value: Any = config.get(name)
         if isinstance(value, dict):
             value = value.get("content")
