@@ -1,0 +1,265 @@
+"""How each contestant is started, with the settings that its documentation recommends."""
+
+import asyncio
+import json
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lepton_bench.engine.contestants import Contestant, Engine, Server
+from lepton_bench.engine.environments import Environment
+from lepton_bench.engine.grpc_target import GrpcTarget
+from lepton_bench.engine.http_target import JsonTarget, OpenAiTarget
+from lepton_bench.engine.models import CACHE, FOLDER, Shape
+from lepton_bench.engine.order import Cores
+from lepton_bench.engine.processes import Child, single_purpose
+from lepton_bench.engine.workload import Item
+
+LOGS = CACHE / "bench-logs"
+
+SERVE = Environment(("openai==3.54.0", "fastapi==0.165.0", "uvicorn==0.54.0"))
+LITSERVE = Environment(("litserve==0.2.19",))
+KSERVE = Environment(("kserve==0.21.0",))
+MLSERVER = Environment(("mlserver==1.7.1", "uvloop==0.21.0"))
+"""Its worker processes ask for an event loop in a way that newer uvloop refuses."""
+ONNX = Environment(("onnxruntime==1.32.0", "onnx==1.23.2", "onnxscript==0.7.2"))
+OPENVINO = Environment(("openvino==2026.4.1",))
+CTRANSLATE2 = Environment(("ctranslate2==4.8.5",))
+
+ENCODER_PEERS = (
+    "litserve-8",
+    "litserve-32",
+    "mlserver",
+    "kserve",
+    "onnxruntime",
+    "onnxruntime-int8",
+    "openvino",
+)
+DECODER_PEERS = ("transformers-serve", "transformers-serve-cb", "transformers-cb", "ctranslate2")
+PADDED = ("litserve-8", "litserve-32", "mlserver", "kserve")
+"""Servers that pad their batches."""
+
+QUANTIZATION = {"float32": "none", "float16": "float16", "int8": "int8"}
+CB = ("--continuous-batching", "--cb-num-blocks", "64", "--cb-max-batch-tokens", "512")
+"""Cache of 16 k tokens; by default it takes most of the machine's memory."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Roster:
+    """Makes contestants for one machine."""
+
+    cores: Cores
+    worker: tuple[str, ...]
+    quantizes: bool
+    """Whether the worker has the option `--quantization`."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of each contestant."""
+        return len(self.cores.server)
+
+    def ours(self, shape: Shape, weights: str, *, batch: int = 32) -> Server:
+        """The worker with its weights held as float32, float16 or int8."""
+        port = free_port()
+        # fmt: off
+        command = [
+            *self.worker, "--source", str(shape.folder), "--host", "127.0.0.1",
+            "--port", str(port), "--metrics-port", str(free_port()), "--backend", "auto",
+            "--threads", str(self.threads), "--dtype", "float32",
+            "--max-batch-size", str(batch), "--drain-seconds", "0",
+        ]
+        # fmt: on
+        if self.quantizes:
+            command += ["--quantization", QUANTIZATION[weights]]
+        return Server(
+            f"lepton-{weights}",
+            self._spawner(f"lepton-{weights}", command),
+            lambda: GrpcTarget(port, shape.task),
+        )
+
+    def metrics_of(self, server: Server) -> str:
+        """Address of the metrics of a running worker of ours."""
+        arguments: Any = server.child.process.args
+        return f"http://127.0.0.1:{arguments[arguments.index('--metrics-port') + 1]}/metrics"
+
+    def peer(self, name: str, shape: Shape) -> Contestant:
+        """A peer by its name."""
+        makers: dict[str, Callable[[Shape], Contestant]] = {
+            "litserve-8": lambda shape: self._litserve(shape, 8),
+            "litserve-32": lambda shape: self._litserve(shape, 32),
+            "mlserver": self._mlserver,
+            "kserve": self._kserve,
+            "onnxruntime": lambda shape: self._onnxruntime(shape, ".onnx"),
+            "onnxruntime-int8": lambda shape: self._onnxruntime(shape, ".int8.onnx"),
+            "openvino": self._openvino,
+            "transformers-serve": lambda shape: self._serve(shape, ()),
+            "transformers-serve-cb": lambda shape: self._serve(shape, CB),
+            "transformers-cb": self._batching,
+            "ctranslate2": self._ctranslate2,
+        }
+        return makers[name](shape)
+
+    def _spawner(
+        self,
+        name: str,
+        command: Sequence[str],
+        *before: Callable[[], object],
+        talks: bool = False,
+    ) -> Callable[[], Child]:
+        def spawn() -> Child:
+            for step in before:
+                step()
+            environment = single_purpose(self.threads)
+            log = LOGS / f"{name}.log"
+            return Child(command, self.cores.server, log, environment, talks=talks)
+
+        return spawn
+
+    def _litserve(self, shape: Shape, batch: int) -> Contestant:
+        port, name = free_port(), f"litserve-{batch}"
+        command = _module(LITSERVE, "litserve_server", shape.folder, shape.task, port, batch)
+        return Server(
+            name,
+            self._spawner(name, command, LITSERVE.ensure),
+            lambda: JsonTarget(
+                f"http://127.0.0.1:{port}/predict",
+                lambda item: {"text": item.text},
+                lambda answer: list(answer["values"]),
+            ),
+        )
+
+    def _kserve(self, shape: Shape) -> Contestant:
+        port = free_port()
+        command = _module(KSERVE, "kserve_server", shape.folder, shape.task, port)
+        return Server(
+            "kserve",
+            self._spawner("kserve", command, KSERVE.ensure),
+            lambda: JsonTarget(
+                f"http://127.0.0.1:{port}/v1/models/model:predict",
+                lambda item: {"instances": [item.text]},
+                lambda answer: list(answer["predictions"][0]),
+            ),
+        )
+
+    def _mlserver(self, shape: Shape) -> Contestant:
+        port = free_port()
+        folder = Path(tempfile.mkdtemp(prefix="mlserver-"))
+        for file, content in mlserver_settings(shape, port).items():
+            (folder / file).write_text(json.dumps(content))
+        return Server(
+            "mlserver",
+            self._spawner(
+                "mlserver", [MLSERVER.program("mlserver"), "start", str(folder)], MLSERVER.ensure
+            ),
+            lambda: JsonTarget(
+                f"http://127.0.0.1:{port}/v2/models/model/infer",
+                _v2_body,
+                lambda answer: list(answer["outputs"][0]["data"]),
+            ),
+        )
+
+    def _onnxruntime(self, shape: Shape, suffix: str) -> Contestant:
+        file = exported(shape).with_suffix(suffix)
+        name = "onnxruntime-int8" if "int8" in suffix else "onnxruntime"
+        command = _module(ONNX, "onnxruntime_engine", shape.folder, file, self.threads)
+        prepare = (ONNX.ensure, lambda: _export(shape))
+        return Engine(name, self._spawner(name, command, *prepare, talks=True))
+
+    def _openvino(self, shape: Shape) -> Contestant:
+        command = _module(OPENVINO, "openvino_engine", shape.folder, exported(shape), self.threads)
+        prepare = (OPENVINO.ensure, ONNX.ensure, lambda: _export(shape))
+        return Engine("openvino", self._spawner("openvino", command, *prepare, talks=True))
+
+    def _ctranslate2(self, shape: Shape) -> Contestant:
+        converted = FOLDER / "ctranslate2" / shape.name
+        command = _module(
+            CTRANSLATE2, "ctranslate2_engine", shape.folder, converted, "int8", self.threads
+        )
+        spawn = self._spawner("ctranslate2", command, CTRANSLATE2.ensure, talks=True)
+        return Engine("ctranslate2", spawn)
+
+    def _batching(self, shape: Shape) -> Contestant:
+        command = _module(None, "batching_engine", shape.folder)
+        return Engine("transformers-cb", self._spawner("transformers-cb", command, talks=True))
+
+    def _serve(self, shape: Shape, flags: Sequence[str]) -> Contestant:
+        port = free_port()
+        name = "transformers-serve-cb" if flags else "transformers-serve"
+        # fmt: off
+        command = [
+            SERVE.python, "-m", "transformers.cli.transformers", "serve", str(shape.folder),
+            "--device", "cpu", "--dtype", "float32", "--host", "127.0.0.1", "--port", str(port),
+            "--log-level", "error", *flags,
+        ]
+        # fmt: on
+        return Server(
+            name,
+            self._spawner(name, command, SERVE.ensure),
+            lambda: OpenAiTarget(f"http://127.0.0.1:{port}", str(shape.folder)),
+        )
+
+
+def _module(environment: Environment | None, name: str, *arguments: object) -> list[str]:
+    python = environment.python if environment else sys.executable
+    return [python, "-m", f"lepton_bench.engine.peers.{name}", *map(str, arguments)]
+
+
+def exported(shape: Shape) -> Path:
+    """Where an encoder lies as ONNX."""
+    return FOLDER / "onnx" / f"{shape.name}.onnx"
+
+
+def _export(shape: Shape) -> None:
+    import subprocess
+
+    if not exported(shape).with_suffix(".int8.onnx").exists():
+        command = _module(ONNX, "export_onnx", shape.folder, shape.task, exported(shape))
+        subprocess.run(
+            command, check=True, capture_output=True, env={**single_purpose(1), "PATH": "/bin"}
+        )
+
+
+def mlserver_settings(shape: Shape, port: int) -> dict[str, dict[str, Any]]:
+    """Its two files of settings: batches of up to 32 texts, waited for at most 10 ms."""
+    return {
+        "settings.json": {
+            "http_port": port,
+            "grpc_port": free_port(),
+            "metrics_port": free_port(),
+            "host": "127.0.0.1",
+            "parallel_workers": 1,
+        },
+        "model-settings.json": {
+            "name": "model",
+            "implementation": "lepton_bench.engine.peers.mlserver_model.Runtime",
+            "max_batch_size": 32,
+            "max_batch_time": 0.01,
+            "parameters": {"extra": {"folder": str(shape.folder), "task": shape.task}},
+        },
+    }
+
+
+def _v2_body(item: Item) -> dict[str, Any]:
+    text = {"name": "texts", "shape": [1], "datatype": "BYTES", "data": [item.text]}
+    return {"inputs": [text]}
+
+
+async def can_quantize(worker: Sequence[str]) -> bool:
+    """Whether the worker's help names the option."""
+    process = await asyncio.create_subprocess_exec(
+        *worker, "--help", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    output, _ = await process.communicate()
+    return b"--quantization" in output
