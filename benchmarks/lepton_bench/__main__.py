@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 
 from lepton_bench import control_plane, demo, figures, node, page
+from lepton_bench.engine import suite as engine
 from lepton_bench.figures import Figure
 from lepton_bench.operator_process import file_limit
 
@@ -17,11 +18,18 @@ async def road() -> list[Figure]:
 
 SUITES = {"road": road, "demo": demo.measure}
 
+ENGINE = "engine"
+"""A suite with options of its own: `engine --help`; it is only run when it is named."""
+
 
 def main() -> int:
-    """Run the suites named on the command line, all by default."""
+    """Run the suites named on the command line; `road` and `demo` by default."""
+    if sys.argv[1:2] == [ENGINE]:
+        return engine.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m lepton_bench", description=__doc__)
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}")
+    parser.add_argument(
+        "suites", nargs="*", metavar="SUITE", help=f"of {', '.join([*SUITES, ENGINE])}"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.suites) - set(SUITES)
     if unknown:

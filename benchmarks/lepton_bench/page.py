@@ -7,12 +7,28 @@ from typing import Any
 from lepton_bench.figures import RESULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+IMAGES = PAGE.parent / "images"
 
 AIMS = {
     "road.apply_to_children_p99_s": "≤ 2",
     "road.operator_rss_mib_500": "≤ 200",
     "road.operator_cpu_cores_500": "≤ 0.02",
     "road.demo_answer_s_warm": "≤ 120",
+    "engine.encode_vs_padded_fifo": "≥ 3.5",
+    "engine.encode_int8_vs_padded_fifo": "≥ 6",
+    "engine.encode_vs_onnxruntime": "≥ 1.15",
+    "engine.encode_vs_limit": "≥ 0.9",
+    "engine.decode_vs_transformers_cb_c16": "≥ 2.0",
+    "engine.decode_vs_transformers_serve_c16": "≥ 5",
+    "engine.decode_int8_vs_ctranslate2_c4": "≥ 1.3",
+    "engine.decode_vs_best_cpp_c8": "≥ 0.9",
+    "engine.decode_vs_limit_c1": "≥ 0.75",
+    "engine.long_prompts_vs_transformers_cb": "≥ 2",
+    "engine.goodput_at_2x": "≥ 0.9",
+    "engine.overhead_share": "≤ 0.05",
+    "engine.warm_start_vs_cold": "≤ 0.1",
+    "engine.cold_start_vs_transformers_serve": "≤ 0.6",
+    "engine.victim_p99_ratio": "≤ 1.5",
 }
 """What we want to reach; a figure without an aim is there to be watched."""
 
@@ -20,6 +36,10 @@ HEAD = """# Benchmarks
 
 Written by `make bench` from `benchmarks/results/*.json`; do not edit. The machines are small and
 shared: ratios within one run count, absolute figures illustrate.
+
+The suite `engine` puts the worker beside other servers and engines: `make bench ARGS=engine` for
+all of it (hours), `make bench ARGS='engine --quick'` for a trial whose results stay in the cache,
+`make bench ARGS='engine --only encode decode'` for parts of it, merged into the same file.
 """
 
 
@@ -44,8 +64,19 @@ def _suite(suite: dict[str, Any]) -> str:
             "|---|---|---|---|---|---|",
             *rows,
             "",
+            *_pictures(suite),
         ]
     )
+
+
+def _pictures(suite: dict[str, Any]) -> list[str]:
+    """References to the pictures that were drawn of a suite's curves."""
+    names = dict.fromkeys(curve["picture"] for curve in suite.get("curves", ()))
+    return [
+        line
+        for name in names
+        for line in (f"![{name.replace('-', ' ')}](images/bench-{name}.svg)", "")
+    ]
 
 
 def _row(figure: dict[str, Any]) -> str:

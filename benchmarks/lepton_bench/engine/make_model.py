@@ -24,6 +24,9 @@ SEED = 20
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 """A chat is its contents: prompts have the same tokens on every road."""
 
+MARKS = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
+"""Marks that converters ask for; no model of ours uses them as the end of a text."""
+
 
 def corpus(vocabulary: int) -> Iterator[str]:
     """Text with enough different words to fill a vocabulary of this size."""
@@ -58,11 +61,11 @@ def byte_pairs(shape: Shape) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=shape.vocabulary, special_tokens=["<pad>"], show_progress=False
+        vocab_size=shape.vocabulary, special_tokens=list(MARKS.values()), show_progress=False
     )
     tokenizer.train_from_iterator(corpus(shape.vocabulary), trainer)
     made = hf.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=shape.positions, pad_token="<pad>"
+        tokenizer_object=tokenizer, model_max_length=shape.positions, **MARKS
     )
     made.chat_template = TEMPLATE
     return made

@@ -1,0 +1,141 @@
+"""The suite: its parts one after another, each merged into the results as soon as it is done."""
+
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import TimeElapsedColumn as Elapsed
+
+from lepton_bench import figures, page
+from lepton_bench.engine import options, order, pictures, store
+from lepton_bench.engine.context import Context
+from lepton_bench.engine.options import Options
+from lepton_bench.engine.parts import (
+    cancel,
+    cold,
+    decode,
+    encode,
+    limits,
+    open_load,
+    overhead,
+    victim,
+)
+from lepton_bench.engine.roster import Roster, can_quantize
+
+Part = Callable[[Context], Awaitable[None]]
+
+MEASURES: dict[str, Part] = {
+    "limits": limits.measure,
+    "encode": encode.measure,
+    "decode": decode.measure,
+    "long": decode.measure_long,
+    "load": open_load.measure,
+    "victim": victim.measure,
+    "cancel": cancel.measure,
+    "cold": cold.measure,
+    "overhead": overhead.measure,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what the words behind `engine` ask for; 1 when a part failed."""
+    chosen = options.parse(arguments)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # so that servers are ended
+    try:
+        return asyncio.run(_run(chosen, " ".join(["engine", *arguments])))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _run(chosen: Options, words: str) -> int:
+    about = figures.machine()
+    cores = order.split(sorted(os.sched_getaffinity(0)), chosen.threads)
+    os.sched_setaffinity(0, cores.client)
+    quantizes = await can_quantize(chosen.worker)
+    console = Console(stderr=True)
+    failed = 0
+    with _progress(console) as progress:
+        bar = progress.add_task("", total=len(chosen.parts))
+        context = Context(
+            chosen,
+            Roster(cores, chosen.worker, quantizes),
+            lambda text: progress.update(bar, description=text),
+        )
+        for part in chosen.parts:
+            progress.update(bar, description=part)
+            failed += not await _part(part, context, words, about, console)
+            progress.advance(bar)
+    return 1 if failed else 0
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        Elapsed(),
+        console=console,
+    )
+
+
+async def _part(
+    part: str, context: Context, words: str, about: dict[str, object], console: Console
+) -> bool:
+    """Run one part and write what it found; False when it failed."""
+    context.figures, context.curves, context.missing = [], [], {}
+    load = round(os.getloadavg()[0], 2)
+    try:
+        await MEASURES[part](context)
+    except Exception:
+        console.print(f"[bold red]{part} failed[/]")
+        console.print(traceback.format_exc(), markup=False)
+        return False
+    _write(part, context, words, about, load)
+    _show(part, context, console)
+    return True
+
+
+def _write(part: str, context: Context, words: str, about: dict[str, object], load: float) -> None:
+    chosen, now = context.options, datetime.now(UTC)
+    path = store.place(chosen.quick)
+    command = f"make bench ARGS='{words}'" if " " in words else f"make bench ARGS={words}"
+    how = {
+        "when": now.isoformat(timespec="seconds"),
+        "command": command,
+        "rounds": chosen.rounds,
+        "load_before": load,
+        "cores": {"server": context.roster.cores.server, "client": context.roster.cores.client},
+        "missing": dict(sorted(context.missing.items())),
+    }
+    document = store.with_part(store.load(path), part, how, context.figures, context.curves)
+    versions = {**figures.versions("absent"), **context.versions, **peer_versions()}
+    versions.pop("kubernetes_server")
+    store.write(path, document, now=now, command=command, about=about, versions=versions)
+    pictures.draw(document["curves"], store.QUICK if chosen.quick else page.IMAGES)
+    if not chosen.quick:
+        page.write()
+
+
+def peer_versions() -> dict[str, str]:
+    """Versions of the peers' packages, as their environments name them."""
+    from lepton_bench.engine import roster
+    from lepton_bench.engine.environments import Environment
+
+    found = [value for value in vars(roster).values() if isinstance(value, Environment)]
+    pairs = (made.requirements[0].split("==") for made in found if (made.folder).exists())
+    return {f"peer {name}": version for name, version in pairs}
+
+
+def _show(part: str, context: Context, console: Console) -> None:
+    console.print(f"[bold]{part}[/]")
+    for figure in context.figures:
+        value = "not measured" if figure.value is None else f"{figure.value:g} {figure.unit}"
+        console.print(f"  {figure.name:52} {value:>20}  {figure.note}", markup=False)
+    sys.stderr.flush()
