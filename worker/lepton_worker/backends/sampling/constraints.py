@@ -54,7 +54,8 @@ def grammar(constraint: Constraint) -> str:
     if constraint.kind == "choices":
         return matcher.grammar_from_lark("start: " + " | ".join(_literal(text) for text in texts))
     if constraint.kind == "regex":
-        return matcher.grammar_from_regex(texts[0])
+        # As in ECMAScript, and so in JSON Schema, \d is 0-9 and \w a-z, A-Z, 0-9 and _.
+        return matcher.grammar_from_lark(f"start: /{llguidance.regex_to_lark(texts[0], 'dw')}/")
     if constraint.kind == "grammar":
         return matcher.grammar_from_lark(texts[0])
     schema = '{"type": "object"}' if constraint.kind == "json_object" else texts[0]
@@ -188,5 +189,6 @@ class Matcher:
         return self._compiled.is_stopped()
 
     def _failed(self) -> InvalidRequest:
-        reason = self._compiled.stop_reason()
-        return refused(self._constraint, f"could not be followed any further ({reason})")
+        said = self._compiled.get_error().splitlines()
+        reason = said[0].removeprefix("Parser Error: ") if said else "parser stopped"
+        return refused(self._constraint, f"could not be followed any further: {reason}")

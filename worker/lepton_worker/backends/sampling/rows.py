@@ -19,7 +19,7 @@ class Row:
     """One sequence: counts of its tokens and its place in its grammar, as far as asked for.
 
     Follows the tokens in the sequence's `ids`: whatever has come to them since the last call is
-    taken in, and if they are not what was seen before, everything is counted anew.
+    taken in, and where tokens are gone or the last known one is another, all is counted anew.
     """
 
     def __init__(

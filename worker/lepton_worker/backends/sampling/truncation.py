@@ -122,15 +122,19 @@ def _all(scaled: torch.Tensor, cuts: Sequence[Cut], numbers: Sequence[float]) ->
 def _kept(row: torch.Tensor, cut: Cut) -> torch.Tensor:
     """Which logits of one row [vocabulary] top-k and top-p leave; sorts them all."""
     ordered = _falling(row)
-    weights = (ordered - ordered[0]).double().exp()
     if cut.top_k:
-        weights = weights[ordered >= ordered[cut.top_k - 1]]
-    heights = weights.cumsum(0)
-    inside = heights - weights < cut.top_p * heights[-1]
-    count = max(1, int(inside.sum())) if cut.top_p < 1 else len(weights)
+        ordered = ordered[ordered >= ordered[cut.top_k - 1]]
+    if cut.top_p >= 1:
+        return row >= float(ordered[-1])
+    weights = (ordered - ordered[0]).exp_()
+    heights = weights.cumsum(0, dtype=torch.float64)
+    count = max(1, int((heights - weights < cut.top_p * heights[-1]).sum()))
     edge = float(ordered[count - 1])
-    above, equal = row > edge, row == edge
-    return above | (equal & (equal.cumsum(0) <= count - above.sum()))
+    kept = row >= edge
+    surplus = int(kept.sum()) - count
+    if surplus:
+        kept[(row == edge).nonzero().flatten()[-surplus:]] = False
+    return kept
 
 
 def largest(logits: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
