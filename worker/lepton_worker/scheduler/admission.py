@@ -32,8 +32,8 @@ class Bounds:
 
 
 @dataclass(eq=False)
-class Ticket:
-    """One request that was let in; it waits until `begun` and is in hand until `leave`."""
+class Permit:
+    """One job that was let in; it waits until `begun` and is in hand until `leave`."""
 
     caller: Caller
     work: Work
@@ -49,12 +49,16 @@ class _Queue:
 
 
 class Admission:
-    """Lets requests in or raises why not. Times are seconds of any one clock."""
+    """Lets calls in, and then their jobs, or raises why not. Times are seconds of any one clock.
+
+    A call `enter`s before its input is prepared; each job of it is `admit`ted when its tokens are
+    known.
+    """
 
     def __init__(self, bounds: Bounds, guard: OverloadGuard | None = None) -> None:
         self._bounds = bounds
         self._guard = guard or OverloadGuard()
-        self._tickets: dict[Ticket, None] = {}
+        self._permits: dict[Permit, None] = {}
         self._queues: dict[tuple[int, str], _Queue] = {}
         self._classes: dict[int, int] = {}
         self._waiting = 0
@@ -63,13 +67,13 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """Requests let in and not begun."""
+        """Jobs let in and not begun."""
         return self._waiting
 
     @property
     def in_hand(self) -> int:
-        """Requests let in that have not left."""
-        return len(self._tickets)
+        """Jobs let in that have not left."""
+        return len(self._permits)
 
     def observe(self, report: Report, now: float) -> None:
         """Take note of what the engine reports."""
@@ -77,49 +81,76 @@ class Admission:
         self._left = report.left
         self._guard.observe(report.shortest_wait, self._classes, now)
 
+    def enter(self, waiting: int, caller: Caller) -> None:
+        """Raise QueueFull if a call cannot be let in while so many others wait.
+
+        Calls for which a slot is free do not count as waiting. Above the bound there are a few
+        places for those whom others crowd out: worse classes, or tenants with more than a share.
+        """
+        if self._guard.refuses(caller.priority):
+            raise self._full(
+                f"there is more work than can be done, and calls of class {caller.priority} are"
+                " the first to be refused"
+            )
+        running = len(self._permits) - self._waiting
+        places = self._bounds.max_waiting + max(0, self._bounds.slots - running)
+        if waiting < places:
+            return
+        spare = max(1, self._bounds.max_waiting // HEADROOM)
+        if waiting >= places + spare or not self._crowded_out(caller):
+            raise self._full(f"{waiting} requests wait already, and no more may")
+
     def admit(
         self,
         prefill_tokens: int,
-        new_tokens: int | None,
+        new_tokens: int,
         deadline: float | None,
         now: float,
         caller: Caller = ANYONE,
-    ) -> Ticket:
-        """Let a request in: a text of at most `new_tokens`, or a list of inputs (None).
+    ) -> Permit:
+        """Let a job in: a text of at most `new_tokens`, or (0) a list of inputs.
 
-        Raises ContextLengthExceeded, DeadlineExceeded, QueueFull or DeadlineUnattainable.
+        Raises ContextLengthExceeded, DeadlineExceeded or DeadlineUnattainable.
         """
-        if new_tokens is not None:
+        if new_tokens:
             check_growth(prefill_tokens, new_tokens, self._bounds.cache_tokens)
         if deadline is not None and deadline <= now:
             raise DeadlineExceeded("the deadline had passed before the request was taken in")
-        self._check_room(caller)
-        work = Work(prefill_tokens, self._expected_new(new_tokens or 0))
+        expected = self._rates.expected_new(new_tokens) if self._rates else new_tokens
+        work = Work(prefill_tokens, expected)
         if deadline is not None and self._rates is not None:
-            self._check_deadline(work, new_tokens is None, deadline - now, caller)
-        ticket = Ticket(caller, work)
-        self._enter(ticket)
-        return ticket
+            self._check_deadline(work, deadline - now, caller)
+        return self._permit(work, caller)
 
-    def begun(self, ticket: Ticket) -> None:
-        """The engine has taken the request up. Twice is once."""
-        if not ticket.waits or ticket not in self._tickets:
+    def _permit(self, work: Work, caller: Caller) -> Permit:
+        permit = Permit(caller, work)
+        self._permits[permit] = None
+        self._classes[caller.priority] = self._classes.get(caller.priority, 0) + 1
+        self._waiting += 1
+        queue = self._queues.setdefault((caller.priority, caller.tenant), _Queue())
+        queue.count += 1
+        queue.work += work
+        return permit
+
+    def begun(self, permit: Permit) -> None:
+        """The engine has taken the job up. Twice is once."""
+        if not permit.waits or permit not in self._permits:
             return
-        ticket.waits = False
+        permit.waits = False
         self._waiting -= 1
-        key = ticket.caller.priority, ticket.caller.tenant
+        key = permit.caller.priority, permit.caller.tenant
         queue = self._queues[key]
         queue.count -= 1
-        queue.work -= ticket.work
+        queue.work -= permit.work
         if not queue.count:
             del self._queues[key]
 
-    def leave(self, ticket: Ticket) -> None:
-        """The request is over, however it ended. Twice is once."""
-        self.begun(ticket)
-        if ticket in self._tickets:
-            del self._tickets[ticket]
-            priority = ticket.caller.priority
+    def leave(self, permit: Permit) -> None:
+        """The job is over, however it ended. Twice is once."""
+        self.begun(permit)
+        if permit in self._permits:
+            del self._permits[permit]
+            priority = permit.caller.priority
             self._classes[priority] -= 1
             if not self._classes[priority]:
                 del self._classes[priority]
@@ -133,42 +164,11 @@ class Admission:
             work += queue.work
         return self._drain(work) + self._next_slot()
 
-    def _enter(self, ticket: Ticket) -> None:
-        caller = ticket.caller
-        self._tickets[ticket] = None
-        self._classes[caller.priority] = self._classes.get(caller.priority, 0) + 1
-        self._waiting += 1
-        queue = self._queues.setdefault((caller.priority, caller.tenant), _Queue())
-        queue.count += 1
-        queue.work += ticket.work
-
     def _free_slots(self) -> int:
-        """Slots that no request in hand will need."""
-        return max(0, self._bounds.slots - len(self._tickets))
+        """Slots that no job in hand will need."""
+        return max(0, self._bounds.slots - len(self._permits))
 
-    def _check_room(self, caller: Caller) -> None:
-        """Raise QueueFull for want of a place, or because the class is refused under overload."""
-        if self._guard.refuses(caller.priority):
-            raise QueueFull(
-                f"there is more work than can be done, and class {caller.priority} is the first"
-                " to be refused",
-                retry_after=self._retry_after(),
-                metadata={"max_queue_depth": str(self._bounds.max_waiting)},
-            )
-        running = len(self._tickets) - self._waiting
-        places = self._bounds.max_waiting + max(0, self._bounds.slots - running)
-        if self._waiting < places:
-            return
-        if self._waiting < places + max(1, places // HEADROOM) and self._suffers(caller):
-            return
-        raise QueueFull(
-            f"{self._waiting} requests wait already, and no more may",
-            retry_after=self._retry_after(),
-            metadata={"max_queue_depth": str(self._bounds.max_waiting)},
-        )
-
-    def _suffers(self, caller: Caller) -> bool:
-        """Whether others crowd the caller out: worse classes, or tenants with more than a share."""
+    def _crowded_out(self, caller: Caller) -> bool:
         if any(priority > caller.priority for priority, _ in self._queues):
             return True
         tenants = {tenant for _, tenant in self._queues} | {caller.tenant}
@@ -177,17 +177,18 @@ class Admission:
         )
         return held * len(tenants) < self._waiting
 
+    def _full(self, message: str) -> QueueFull:
+        limit = {"max_queue_depth": str(self._bounds.max_waiting)}
+        return QueueFull(message, retry_after=self._retry_after(), metadata=limit)
+
     def _retry_after(self) -> float:
         """Seconds until half of what waits will have been begun."""
         seconds = self.estimate() / 2 if self._rates else UNKNOWN
         return min(LONGEST, max(SHORTEST, seconds))
 
-    def _expected_new(self, new_tokens: int) -> int:
-        return self._rates.expected_new(new_tokens) if self._rates else new_tokens
-
-    def _check_deadline(self, work: Work, is_list: bool, remaining: float, caller: Caller) -> None:
+    def _check_deadline(self, work: Work, remaining: float, caller: Caller) -> None:
         """Raise DeadlineUnattainable if the answer would come too late by far."""
-        estimated = self._wait(work, is_list, caller) + self._alone(work)
+        estimated = self._wait(work, caller) + self._alone(work)
         if estimated <= TOLERANCE * remaining:
             return
         raise DeadlineUnattainable(
@@ -200,7 +201,7 @@ class Admission:
             },
         )
 
-    def _wait(self, work: Work, is_list: bool, caller: Caller) -> float:
+    def _wait(self, work: Work, caller: Caller) -> float:
         """Seconds until a request is begun, as fairness will have it.
 
         Better classes go first with all they have. In the same class, by the time that the
@@ -209,7 +210,7 @@ class Admission:
         """
         own = self._queues.get((caller.priority, caller.tenant), _Queue())
         mine = self._drain(own.work)
-        if is_list:
+        if not work.decode:
             mine = min(mine, own.count * self._drain(work))
         wait, until = mine, mine + self._drain(work)
         for (priority, tenant), queue in self._queues.items():
@@ -217,7 +218,7 @@ class Admission:
                 wait += self._drain(queue.work)
             elif priority == caller.priority and tenant != caller.tenant:
                 wait += min(self._drain(queue.work), until)
-        return wait if is_list else wait + self._next_slot()
+        return wait + self._next_slot() if work.decode else wait
 
     def _drain(self, work: Work) -> float:
         """Seconds to do work in full steps; while slots are free only prompts are in the way."""
@@ -243,5 +244,5 @@ class Admission:
         """Seconds that a request takes once it is begun, among those that will run beside it."""
         rates = self._rates
         assert rates is not None, "nothing was measured"
-        beside = min(self._bounds.slots, len(self._tickets) + 1)
+        beside = min(self._bounds.slots, len(self._permits) + 1)
         return rates.seconds_for(work.prefill, 0) + work.decode * rates.seconds_for(0, beside)

@@ -6,9 +6,8 @@ inputs and D next tokens. The three are fitted by least squares with exponential
 much. Rows are divided by the time that was expected, so that short steps count like long ones, and
 a time is cut to CLIP times the expected one, so that one pause of the machine changes little,
 while a lasting change still comes through. None of the three is negative (Lawson and Hanson,
-"Solving Least Squares Problems", 1974, chapter 23; solved coordinate by coordinate, which is
-enough for three). A small ridge pulls towards the last solution: what recent steps say nothing
-about stays as it was.
+"Solving Least Squares Problems", 1974, chapter 23; for three all sets of zeros can be tried). A
+small ridge pulls towards the last solution: what recent steps say nothing about stays as it was.
 """
 
 from bisect import insort
@@ -17,8 +16,10 @@ from dataclasses import dataclass
 
 MEMORY = 0.97
 CLIP = 4.0
-RIDGE = 1e-6
-SWEEPS = 60
+RIDGE = 1e-4
+SLOW = 0.9999
+"""How fast it is forgotten on what scale a kind of tokens was seen."""
+FREE = ((0, 1, 2), (0, 1), (0, 2), (1, 2), (0,), (1,), (2,))
 TRUSTED = 4
 """Steps before anything is said."""
 FINISHED = 256
@@ -81,6 +82,7 @@ class Costs:
     def __init__(self) -> None:
         self._products = [[0.0] * 3 for _ in range(3)]
         self._moments = [0.0] * 3
+        self._scale = [0.0] * 3
         self._solution = [0.0] * 3
         self._steps = 0
         self._solved = 0
@@ -117,7 +119,6 @@ class Costs:
         """Tokens of either kind per second, lately; None before any step."""
         return self._tokens / self._seconds if self._seconds else None
 
-    @property
     def rates(self) -> Rates | None:
         """What was learned, None while that is too little."""
         if self._steps < TRUSTED:
@@ -128,7 +129,7 @@ class Costs:
 
     def seconds_for(self, prefill: int, decode: int) -> float:
         """How long one step with so many tokens lasts; 0 while that is not known."""
-        rates = self.rates
+        rates = self.rates()
         return rates.seconds_for(prefill, decode) if rates else 0.0
 
     def expected_new(self, most_new: int) -> int:
@@ -138,16 +139,55 @@ class Costs:
         return min(most_new, self._sorted[(3 * len(self._sorted) - 1) // 4])
 
     def _solve(self) -> list[float]:
-        """The best non-negative solution, from the last one on; again only after new steps."""
+        """The best non-negative solution; again only after new steps."""
         if self._solved == self._steps:
             return self._solution
         self._solved = self._steps
-        before, now = list(self._solution), self._solution
-        for _ in range(SWEEPS):
-            for i, products in enumerate(self._products):
-                ridge = RIDGE * products[i]
-                others = sum(products[j] * now[j] for j in range(3) if j != i)
-                known = self._moments[i] + ridge * before[i] - others
-                if products[i]:
-                    now[i] = max(0.0, known / (products[i] + ridge))
-        return now
+        products = [list(row) for row in self._products]
+        moments = list(self._moments)
+        for i in range(3):
+            self._scale[i] = max(products[i][i], SLOW * self._scale[i])
+            ridge = RIDGE * self._scale[i]
+            products[i][i] += ridge
+            moments[i] += ridge * self._solution[i]
+        self._solution = non_negative(products, moments)
+        return self._solution
+
+
+def non_negative(products: list[list[float]], moments: list[float]) -> list[float]:
+    """The non-negative w with the smallest w'Pw - 2m'w: P symmetric and 3 by 3, none negative.
+
+    If the unbounded solution is non-negative that is it, else the best of those with some zeros.
+    """
+    best, least = [0.0] * 3, 0.0
+    for free in FREE:
+        solution = _solved(products, moments, free)
+        if solution is None or min(solution) < 0:
+            continue
+        if len(free) == 3:
+            return solution
+        # where w solves its part of Pw = m, w'Pw is m'w
+        value = -sum(moments[i] * solution[i] for i in free)
+        if value < least:
+            best, least = solution, value
+    return best
+
+
+def _solved(
+    products: list[list[float]], moments: list[float], free: tuple[int, ...]
+) -> list[float] | None:
+    """Solve for some of the three, the others 0, by elimination; None if that cannot be done."""
+    rows = [[products[i][j] for j in free] + [moments[i]] for i in free]
+    size = len(free)
+    for i, pivot in enumerate(rows):
+        if pivot[i] <= 0:
+            return None
+        for row in rows[i + 1 :]:
+            factor = row[i] / pivot[i]
+            for j in range(i, size + 1):
+                row[j] -= factor * pivot[j]
+    solution = [0.0] * 3
+    for i in reversed(range(size)):
+        known = sum(rows[i][j] * solution[free[j]] for j in range(i + 1, size))
+        solution[free[i]] = (rows[i][size] - known) / rows[i][i]
+    return solution

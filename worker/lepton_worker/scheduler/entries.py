@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lepton_worker.errors import ContextLengthExceeded, Violation
+from lepton_worker.errors import ContextLengthExceeded, InvalidRequest, Violation
 from lepton_worker.request import Caller
 
 
@@ -31,8 +31,8 @@ class Limits:
 class TextEntry:
     """A text to be generated: a prompt of `prompt` tokens and at most `most_new` behind it.
 
-    The engine keeps `computed` (tokens with state) and `length` (tokens known: the prompt and what
-    was generated) up to date; everything below `seated` belongs to the planner.
+    The engine keeps `computed` (tokens with state), `length` (tokens known: the prompt and what was
+    generated) and `generated` up to date; `seated` and all below it belong to the planner.
     """
 
     caller: Caller
@@ -43,6 +43,7 @@ class TextEntry:
     job: object
     computed: int = field(default=0, init=False)
     length: int = field(init=False)
+    generated: int = field(default=0, init=False)
     seated: bool = field(default=False, init=False)
     passed: int = field(default=0, init=False)
     charged: bool = field(default=False, init=False)
@@ -50,11 +51,6 @@ class TextEntry:
 
     def __post_init__(self) -> None:
         self.length = self.prompt
-
-    @property
-    def generated(self) -> int:
-        """Tokens generated so far."""
-        return self.length - self.prompt
 
     @property
     def growth(self) -> int:
@@ -137,3 +133,9 @@ def check_growth(prompt: int, most_new: int, cache_tokens: int) -> None:
             ],
             metadata={"cache_tokens": str(cache_tokens), "prompt_tokens": str(prompt)},
         )
+
+
+def check_inputs(entry: ListEntry) -> None:
+    """Raise InvalidRequest for a list in which there is nothing to compute."""
+    if not entry.pending:
+        raise InvalidRequest([Violation("inputs", "there are none")])

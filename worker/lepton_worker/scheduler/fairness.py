@@ -89,7 +89,7 @@ class Rotation:
     Algorithm", SIGCOMM 1989. A list enters at the present virtual time, is ahead of it by what it
     got, and the one furthest behind is next. Virtual time moves on by the tokens taken, divided by
     the lists that wait; so a list that had much gets its next turn even if new ones never stop
-    coming.
+    coming, as long as the queue is bounded.
     """
 
     def __init__(self) -> None:

@@ -18,6 +18,7 @@ from lepton_worker.scheduler.entries import (
     Share,
     TextEntry,
     check_growth,
+    check_inputs,
 )
 from lepton_worker.scheduler.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT
 from lepton_worker.scheduler.order import Band, Line
@@ -32,7 +33,7 @@ class Planner:
     """All requests that an engine has in hand. Times are seconds of any one clock.
 
     Each round of the engine calls `expire`, `seat`, `share`, and after the step `stepped`. An entry
-    stays until `finish`, `remove` or `expire`, and leaves nothing behind.
+    stays until `remove` or `expire`, and leaves nothing behind.
     """
 
     def __init__(self, limits: Limits, costs: Costs) -> None:
@@ -78,12 +79,17 @@ class Planner:
         return self._seats.reserved
 
     def add(self, entry: Entry) -> None:
-        """Queue a request; raises ContextLengthExceeded for a text that could never be seated."""
+        """Queue a request.
+
+        Raises ContextLengthExceeded for a text that could never be seated, InvalidRequest for a
+        list without inputs.
+        """
         if isinstance(entry, TextEntry):
             check_growth(entry.prompt, entry.most_new, self.limits.cache_tokens)
             self._band(entry).add_text(entry, self._costs)
             self._changed = True
-        elif entry.pending:
+        else:
+            check_inputs(entry)
             self._band(entry).add_list(entry)
         self._entries.add(entry, entry.admitted_at)
         if entry.deadline is not None:
@@ -106,12 +112,6 @@ class Planner:
         elif entry.seated:
             self._seats.unseat(entry)
         self._changed = True
-
-    def finish(self, entry: Entry) -> None:
-        """Forget a request that ended by itself, and learn from the length of its text."""
-        if entry in self and isinstance(entry, TextEntry):
-            self._costs.finished(entry.generated)
-        self.remove(entry)
 
     def expire(self, now: float) -> list[Entry]:
         """Forget, and return, the requests whose deadline has passed, running or not."""
@@ -214,7 +214,7 @@ class Planner:
             oldest = next((entry for entry in self._entries if not entry.begun), None)
             wait = max(0.0, now - oldest.admitted_at) if oldest else 0.0
         self._shortest_wait = None
-        return Report(self._costs.rates, self._work((*self._seats.taken, *self._lists)), wait)
+        return Report(self._costs.rates(), self._work((*self._seats.taken, *self._lists)), wait)
 
     def _work(self, entries: Iterable[Entry]) -> Work:
         """What is still to be computed for some requests, as far as that can be known."""
