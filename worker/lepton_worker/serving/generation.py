@@ -22,7 +22,7 @@ from lepton_worker.serving.generation_messages import (
 )
 from lepton_worker.serving.replies import Incoming, merged
 from lepton_worker.tasks import chat as chats
-from lepton_worker.tasks.generate import answers, generate_job
+from lepton_worker.tasks.generate import AskedSampling, answers, generate_job
 from lepton_worker.tasks.prepare import complaint, given_tokens
 from lepton_worker.tasks.reply import Reply, markers_of
 from lepton_worker.tasks.tools import CallReader, format_of
@@ -45,7 +45,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
     async def Generate(self, request: generation_pb2.GenerateRequest, context: Context) -> Events:
         """Accepted, deltas, finish."""
         with seated(self._worker, Task.GENERATE, request.meta, context, "Generate") as seat:
-            asked = asked_sampling(request.sampling)
+            asked = await _asked(request.sampling)
             prompt = await self._prompt(seat, request)
             job = generate_job(seat.model, prompt, asked, request.WhichOneof("input") or "input")
             async with contextlib.aclosing(self._written(seat, answers(job, asked.n))) as events:
@@ -55,7 +55,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
     async def Chat(self, request: generation_pb2.ChatRequest, context: Context) -> Events:
         """The same, for messages behind the model's own template."""
         with seated(self._worker, Task.GENERATE, request.meta, context, "Chat") as seat:
-            asked = asked_sampling(request.sampling)
+            asked = await _asked(request.sampling)
             chat = asked_chat(request)
             prompt = await self._chat_prompt(seat, chat)
             jobs = answers(generate_job(seat.model, prompt, asked, "messages"), asked.n)
@@ -103,6 +103,17 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
     async def _chat_prompt(self, seat: Seat, chat: chats.Chat) -> Tokens:
         """The rendered chat, made beside the event loop: long ones take a while."""
         return await asyncio.to_thread(chats.chat_tokens, seat.model, chat, "messages")
+
+
+async def _asked(message: generation_pb2.Sampling) -> AskedSampling:
+    """Sampling as asked for, with a constraint that can be kept; raises InvalidRequest."""
+    asked = asked_sampling(message)
+    if asked.constraint is not None:
+        # Imported when first needed: the grammars' library is large.
+        from lepton_worker.backends.sampling.constraints import check
+
+        await asyncio.to_thread(check, asked.constraint)
+    return asked
 
 
 def reply_to(job: GenerateJob, model: Model, tools: Sequence[chats.Tool]) -> Reply:

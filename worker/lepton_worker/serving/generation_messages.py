@@ -17,7 +17,6 @@ MOST_STOPS = 16
 MOST_ANSWERS = 16
 MOST_LOGPROBS = 20
 MOST_BIASED = 1024
-MOST_CHOICES = 1024
 MOST_TOOLS = 128
 
 REASONS = {
@@ -129,8 +128,8 @@ def _constrained(message: generation_pb2.Sampling) -> list[Violation]:
 
 
 def _choices_wrong(texts: Sequence[str]) -> str:
-    if not 1 <= len(texts) <= MOST_CHOICES:
-        return f"must have between 1 and {MOST_CHOICES} texts"
+    if not texts:
+        return "must have at least one text"
     return "" if all(texts) else "must not have an empty text"
 
 

@@ -148,6 +148,8 @@ async def test_a_call_of_many_answers_leaves_nothing_behind(decoder: Any) -> Non
         (Sampling(logit_bias={10_000: 1}), ["sampling.logit_bias[10000]"]),
         (Sampling(min_new_tokens=5, max_new_tokens=4), ["sampling.min_new_tokens"]),
         (Sampling(json_object=False), ["sampling.json_object"]),
+        (Sampling(regex="(?=a)b"), ["sampling.regex"]),
+        (Sampling(json_schema='{"not": {"type": "string"}}'), ["sampling.json_schema"]),
     ],
     ids=str,
 )
