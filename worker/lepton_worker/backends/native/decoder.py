@@ -84,7 +84,8 @@ class SlotDecoder:
         # Tokens of one adapter together, and single ones in the order of their slots.
         works.sort(key=lambda work: (work.count > 1, work.sequence.adapter, work.slot.index))
         if works:
-            results |= self._compute(works)
+            with torch.inference_mode():
+                results |= self._compute(works)
         return [results[place] for place in range(len(spans))]
 
     def evict(self, sequence: DecoderSequence) -> None:

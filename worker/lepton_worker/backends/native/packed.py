@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import torch
 
 from lepton_worker.backends.base import DecoderSequence
-from lepton_worker.backends.native.attention_slots import NAME, SlotCache, Step, running
+from lepton_worker.backends.native.attention_slots import NAME, SlotCache, running
+from lepton_worker.backends.native.parts import Step
 from lepton_worker.backends.native.prefix import Slot
 from lepton_worker.backends.native.rows import Chunk, grouped
 from lepton_worker.backends.native.slots import Slabs

@@ -158,26 +158,35 @@ class SlotTable:
         return Trim(slot.index, keep, written) if written > keep else None
 
     def _longest(self, ids: list[int], adapter: str, limit: int) -> tuple[Slot | None, int]:
-        best, longest = None, WORTH - 1
-        for slot in self.slots:
-            if slot.adapter == adapter:
-                shared = common(slot.ids, ids, min(slot.known, limit))
-                if shared > longest or (best and shared == longest and _whole(slot, shared)):
-                    best, longest = slot, shared
-        return best, longest if best else 0
+        """The slot that shares most with a text, and how many tokens it shares."""
+        shared = {
+            slot: common(slot.ids, ids, min(slot.known, limit))
+            for slot in self.slots
+            if slot.adapter == adapter and slot.known >= WORTH
+        }
+        best = max(
+            (slot for slot, count in shared.items() if count),
+            # Among equals one that needs no copy, then the one not used for longest.
+            key=lambda slot: (shared[slot], _whole(slot, shared[slot]), -slot.used),
+            default=None,
+        )
+        return best, shared[best] if best else 0
 
     def _target(self, best: Slot | None, shared: int) -> tuple[Slot, Slot | None]:
-        """The slot to use and the slot to copy from."""
+        """The slot to use, and the slot to copy from, if any."""
         if best is not None and _whole(best, shared):
             return best, None
         free = [slot for slot in self.slots if slot.owner is None and slot is not best]
-        if not free:
-            if best is None:
-                raise NoRoom("every slot is taken")
-            return best, None
         # Empty slots come first, in their order so that neighbours compute together; then what
         # has not been used for longest.
-        return min(free, key=lambda slot: (slot.known > 0, slot.known and slot.used)), best
+        slot = min(free, key=lambda slot: (slot.known > 0, slot.known and slot.used), default=None)
+        cut = best is not None and best.owner is None
+        # Cutting a cached prefix loses less, sometimes, than another one that makes way.
+        if best is not None and cut and (slot is None or best.known - shared <= slot.known):
+            return best, None
+        if slot is None:
+            raise NoRoom("every slot is taken")
+        return slot, best
 
     def _in_place(self, slot: Slot, source: Slot, shared: int) -> tuple[Slot, Slot | None, int]:
         """Without memory for a copy: take the cached slot itself, or begin from nothing."""

@@ -1,0 +1,287 @@
+"""What fails on slots fails alone; what cannot run on them is found out before."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    BloomConfig,
+    FalconConfig,
+    Llama4TextConfig,
+    LlamaConfig,
+    MambaConfig,
+    T5Config,
+)
+
+from lepton_testing.slot_decoders import (
+    CONFIGS,
+    LONGEST,
+    SHAPE,
+    Greedy,
+    build,
+    causal,
+    decoder,
+    expected,
+    finish,
+    loaded,
+    made,
+    sequence,
+    stock,
+    tokens,
+)
+from lepton_worker.backends.base import Progress, Span
+from lepton_worker.backends.native.decoder import SlotDecoder
+from lepton_worker.backends.native.decoder_parity import check
+from lepton_worker.backends.native.prefix import Trim
+from lepton_worker.backends.native.slots import (
+    LayerShape,
+    Slab,
+    bytes_per_token,
+    layer_shapes,
+    whole_pages,
+)
+from lepton_worker.errors import InternalError, OutOfMemory, TaskNotSupported
+from lepton_worker.request import TokenLogprob
+
+pytestmark = pytest.mark.component
+
+SMALL: dict[str, Any] = {"vocab_size": 120, "hidden_size": 32}
+
+
+@pytest.mark.parametrize("chunk", [4, LONGEST])
+def test_a_text_whose_numbers_overflow_fails_alone_and_leaves_nothing_in_its_slot(
+    chunk: int,
+) -> None:
+    module = build(CONFIGS["llama"]())
+    with torch.no_grad():
+        module.get_input_embeddings().weight[7] = math.inf
+    ours = SlotDecoder(loaded(module), 2, 0, Greedy())
+    calm = [token for token in tokens(40, seed=1) if token != 7][:30]
+    fine, bad = sequence(calm), sequence([*calm[:10], 7, *calm[:19]])
+    ours.begin(bad)
+    ours.begin(fine)
+    results = ours.step([Span(bad, chunk * 3 if chunk == 4 else 30), Span(fine, 30)])
+    assert isinstance(results[0], InternalError)
+    assert isinstance(results[1], Progress)
+    ours.release(bad)
+    # The short text takes the slot, and reads as far as its longer neighbour.
+    short = sequence(calm[:3], 5)
+    ours.begin(short)
+    ours.step([Span(short, 3)])
+    for _ in range(4):
+        ours.step([Span(short, 1), Span(fine, 1)])
+    assert made(short) == expected(stock("llama"), calm[:3], 5)
+    assert made(fine) == expected(stock("llama"), calm, 5)
+
+
+@pytest.mark.parametrize(
+    ("raised", "found"), [(MemoryError(), OutOfMemory), (ValueError("oops"), InternalError)]
+)
+def test_a_step_that_raises_is_done_again_text_by_text(
+    raised: Exception, found: type[Exception]
+) -> None:
+    def begin_segments(segments: list[tuple[str, int]]) -> None:
+        if any(adapter == "bad" for adapter, _ in segments):
+            raise raised
+
+    ours = decoder("llama", begin_segments=begin_segments)
+    prompts = [tokens(9, seed=seed) for seed in range(3)]
+    texts = [
+        sequence(prompt, 3, adapter)
+        for prompt, adapter in zip(prompts, ("", "bad", "good"), strict=True)
+    ]
+    for text in texts:
+        ours.begin(text)
+    results = ours.step([Span(text, 9) for text in texts])
+    assert isinstance(results[1], found)
+    ours.release(texts[1])
+    for _ in range(2):
+        ours.step([Span(texts[0], 1), Span(texts[2], 1)])
+    for place in (0, 2):
+        assert made(texts[place]) == expected(stock("llama"), prompts[place], 3)
+
+
+def test_choosing_that_raises_is_done_again_text_by_text() -> None:
+    class Picky(Greedy):
+        def choose(self, sequences: Any, logits: torch.Tensor) -> Any:
+            if any(one.adapter == "bad" for one in sequences):
+                raise ValueError("no choice")
+            return super().choose(sequences, logits)
+
+    ours = SlotDecoder(loaded(build(CONFIGS["llama"]())), 2, 0, Picky())
+    fine, bad = sequence(tokens(5, seed=1), 1), sequence(tokens(5, seed=2), 1, "bad")
+    ours.begin(fine)
+    ours.begin(bad)
+    results = ours.step([Span(bad, 5), Span(fine, 5)])
+    assert isinstance(results[0], InternalError)
+    assert made(fine) == expected(stock("llama"), tokens(5, seed=1), 1)
+
+
+def test_adapters_are_announced_in_the_order_of_the_rows() -> None:
+    told: list[list[tuple[str, int]]] = []
+    ours = decoder("llama", begin_segments=told.append)
+    names = ("b", "", "b", "a")
+    texts = [sequence(tokens(5, seed=seed), adapter=name) for seed, name in enumerate(names)]
+    for text in texts:
+        ours.begin(text)
+    told.clear()
+    ours.step([Span(text, 5) for text in texts[:3]])
+    ours.step([*(Span(text, 1) for text in texts[:3]), Span(texts[3], 5)])
+    assert told == [[("", 5), ("b", 10)], [("", 1), ("b", 2), ("a", 5)]]
+
+
+def test_a_prefix_of_another_adapter_is_not_used() -> None:
+    ours, prompt = decoder("llama"), tokens(30, seed=1)
+    finish(ours, [sequence(prompt, 2, "a")])
+    assert ours.begin(sequence(prompt, 2, "b")) == 0
+    assert ours.begin(sequence(prompt, 2, "a")) == 29
+
+
+def test_more_texts_than_slots_are_refused() -> None:
+    ours = decoder("llama", slots=2)
+    for seed in range(2):
+        ours.begin(sequence(tokens(3, seed)))
+    with pytest.raises(InternalError, match="2 of 2 slots"):
+        ours.begin(sequence(tokens(3, seed=9)))
+
+
+def test_a_text_that_outgrows_the_memory_fails_alone_and_goes_on_once_there_is_some() -> None:
+    ours = decoder("llama", slots=2, cache_tokens=50)
+    first, second = sequence(tokens(24, seed=1), 12), sequence(tokens(24, seed=2), 12)
+    ours.begin(first)
+    ours.begin(second)
+    ours.step([Span(first, 24), Span(second, 24)])
+    ours.step([Span(first, 1), Span(second, 1)])
+    fine, full = ours.step([Span(first, 1)])[0], ours.step([Span(second, 1)])[0]
+    assert isinstance(fine, OutOfMemory)
+    assert isinstance(full, OutOfMemory)
+    ours.evict(second)
+    assert isinstance(ours.step([Span(first, 1)])[0], Progress)
+    ours.release(first)
+    finish(ours, [second])
+    assert made(second) == expected(stock("llama"), tokens(24, seed=2), 12)
+
+
+def test_steps_that_cannot_be_are_answered_so() -> None:
+    ours, text = decoder("llama"), sequence(tokens(3, seed=1))
+    assert isinstance(ours.step([Span(text, 1)])[0], InternalError)
+    ours.begin(text)
+    assert isinstance(ours.step([Span(text, 4)])[0], InternalError)
+    ours.release(text)
+    ours.release(text)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, LONGEST])
+@pytest.mark.parametrize("evicted", [None, 0, 7, 20])
+def test_every_token_of_a_prompt_is_reported_once(chunk: int, evicted: int | None) -> None:
+    ours, prompt = decoder("llama"), tokens(22, seed=3)
+    finish(ours, [sequence(prompt, 1)])
+    text = sequence(prompt, 2, prompt_logprobs=True, logprobs=2)
+    known = ours.begin(text)
+    found: list[TokenLogprob] = []
+    while len(made(text)) < 2:
+        if evicted is not None and known >= evicted:
+            ours.evict(text)
+            known, evicted = ours.begin(text), None
+        count = min(chunk, len(text.ids) - known)
+        result = ours.step([Span(text, count)])[0]
+        assert isinstance(result, Progress)
+        known += count
+        found += result.prompt
+    with torch.inference_mode():
+        rows = stock("llama")(torch.tensor([prompt])).logits[0].log_softmax(-1)
+    assert [item.token for item in found] == prompt[1:]
+    for row, item in zip(rows, found, strict=False):
+        assert item.logprob == pytest.approx(float(row[item.token]), abs=1e-4)
+        assert [token for token, _ in item.top] == row.topk(2).indices.tolist()
+
+
+def test_a_prompt_alone_chooses_nothing() -> None:
+    ours, text = decoder("llama"), sequence(tokens(5, seed=1), 0)
+    ours.begin(text)
+    assert ours.step([Span(text, 5)]) == [Progress(None)]
+    assert len(text.ids) == 5
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_parity_holds(family: str) -> None:
+    module = build(CONFIGS[family]())
+    before = module.config._attn_implementation
+    assert check(loaded(module)) is None
+    assert module.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_parity_holds_in_short_numbers(dtype: torch.dtype) -> None:
+    assert check(loaded(build(CONFIGS["llama"]()).to(dtype))) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (MambaConfig(**SMALL, num_hidden_layers=2, state_size=4), "another way than keys"),
+        (BloomConfig(**SMALL, n_layer=2, n_head=4), "no positions"),
+        (FalconConfig(**SMALL, num_hidden_layers=2, num_attention_heads=4), "of its own"),
+        (Llama4TextConfig(**SHAPE, head_dim=8, attention_chunk_size=8), "or a window"),
+    ],
+)
+def test_models_that_slots_do_not_serve_are_told_why(config: Any, reason: str) -> None:
+    module = causal(config)
+    found = check(loaded(module))
+    assert found is not None
+    assert reason in found
+
+
+def test_an_encoder_and_decoder_is_told_so() -> None:
+    config = T5Config(vocab_size=120, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4)
+    module = AutoModelForSeq2SeqLM.from_config(config)  # type: ignore[no-untyped-call]
+    found = check(loaded(module.eval()))
+    assert found is not None
+    assert "encoder and a decoder" in found
+
+
+def test_rotations_that_depend_on_the_longest_text_are_refused_where_they_would() -> None:
+    turn = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    module = build(LlamaConfig(**SHAPE, rope_parameters=turn))
+    assert check(loaded(module)) is None
+    assert "longest text" in str(check(loaded(module, longest=LONGEST + 1)))
+
+
+def test_parity_notices_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = build(CONFIGS["mistral"]())
+    monkeypatch.setattr(
+        "lepton_worker.backends.native.attention_slots.Visible.window", 5, raising=False
+    )
+    monkeypatch.setattr("lepton_worker.backends.native.attention_slots.Visible.__init__", _nothing)
+    assert "differ from its own" in str(check(loaded(module)))
+
+
+def _nothing(*_: Any) -> None:
+    """In place of a constructor."""
+
+
+def test_a_model_without_state_of_its_own_is_refused() -> None:
+    module = causal(MambaConfig(**SMALL, num_hidden_layers=2, state_size=4))
+    with pytest.raises(TaskNotSupported):
+        SlotDecoder(loaded(module), 2, 0, Greedy())
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_memory_of_a_token_by_the_configuration_is_what_layers_keep(family: str) -> None:
+    module = build(CONFIGS[family]())
+    kept = sum(shape.heads * (shape.key + shape.value) for shape in layer_shapes(module))
+    assert bytes_per_token(module.config, torch.float32) == 4 * kept
+    assert bytes_per_token(module.config, torch.bfloat16) == 2 * kept
+
+
+def test_memory_given_back_reads_as_zeros_and_neighbours_keep_theirs() -> None:
+    tokens = whole_pages(1000, [LayerShape(2, 8, 8)], torch.float32)
+    slab = Slab(2, 3, tokens, 8, torch.float32, "cpu")
+    slab.whole.fill_(1)
+    slab.trim(Trim(1, 200, tokens))
+    page = whole_pages(200, [LayerShape(2, 8, 8)], torch.float32)
+    assert slab.whole[:, [0, 2]].min() == 1
+    assert slab.whole[:, 1, :page].min() == 1
+    assert slab.whole[:, 1, page:].max() == 0
