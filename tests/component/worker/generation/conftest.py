@@ -33,9 +33,9 @@ def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def decoder(host: Host, chat_folder: Path) -> Both:
-    served = host.serve(backend="transformers", source=str(chat_folder), model_name="chat")
+@pytest.fixture(scope="session", params=["transformers", "native"])
+def decoder(request: pytest.FixtureRequest, host: Host, chat_folder: Path) -> Both:
+    served = host.serve(backend=request.param, source=str(chat_folder), model_name="chat")
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(chat_folder)
     return Both(served, model.eval(), transformers.AutoTokenizer.from_pretrained(chat_folder))
 
