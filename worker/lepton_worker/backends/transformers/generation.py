@@ -22,14 +22,49 @@ log = logging.getLogger(__name__)
 Adjust: TypeAlias = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 """(tokens [1, n], logits [1, vocabulary], prompt length) -> logits"""
 
-READ = {"do_sample", "temperature", "top_p", "top_k", "max_new_tokens", "eos_token_id"}
-ADJUSTED = {
+READ = {
+    "do_sample",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
     "repetition_penalty",
     "no_repeat_ngram_size",
     "suppress_tokens",
     "begin_suppress_tokens",
+    "min_new_tokens",
+    "max_new_tokens",
+    "eos_token_id",
 }
-HARMLESS = {"bos_token_id", "pad_token_id", "max_length", "use_cache", "transformers_version"}
+HARMLESS = {
+    "bos_token_id",
+    "pad_token_id",
+    "decoder_start_token_id",
+    "max_length",
+    "use_cache",
+    "transformers_version",
+}
+NEUTRAL: dict[str, Any] = {
+    "min_length": 0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "length_penalty": 1.0,
+    "early_stopping": False,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "encoder_repetition_penalty": 1.0,
+    "encoder_no_repeat_ngram_size": 0,
+    "guidance_scale": 1.0,
+    "remove_invalid_values": False,
+    "renormalize_logits": False,
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "output_scores": False,
+    "output_logits": False,
+    "return_dict_in_generate": False,
+}
+"""Fields that mean nothing at these values, which older configs spell out."""
 
 
 def declared(folder: Path) -> dict[str, Any]:
@@ -48,17 +83,48 @@ def declared(folder: Path) -> dict[str, Any]:
 def defaults(module: Any, folder: Path) -> GenerationDefaults:
     """What holds where a request says nothing. Greedy, unless the model asks for sampling."""
     said = declared(folder)
-    ignored = sorted(set(said) - READ - ADJUSTED - HARMLESS)
+    encoder_decoder = bool(getattr(module.config, "is_encoder_decoder", False))
+    ignored = unhonoured(said, encoder_decoder)
     if ignored:
         log.warning("not honoured of the model's generation config: %s", ", ".join(ignored))
-    ends = module.generation_config.eos_token_id
+    return resolved(said, module.generation_config.eos_token_id, encoder_decoder)
+
+
+def unhonoured(said: dict[str, Any], encoder_decoder: bool) -> list[str]:
+    """The fields that would change what is generated and are not looked at, in order."""
+    read = READ | HARMLESS | ({"min_length"} if encoder_decoder else set())
+    return sorted(
+        name
+        for name, value in said.items()
+        if name not in read and not (name in NEUTRAL and value == NEUTRAL[name])
+    )
+
+
+def resolved(
+    said: dict[str, Any], ends: int | list[int] | None, encoder_decoder: bool
+) -> GenerationDefaults:
+    """The fields of a generation config as defaults."""
     return GenerationDefaults(
         max_new_tokens=said.get("max_new_tokens"),
         temperature=float(said.get("temperature", 1.0)) if said.get("do_sample") else 0.0,
         top_p=float(said.get("top_p", 1.0)),
         top_k=int(said.get("top_k", 0)),
+        min_p=float(said.get("min_p", 0.0)),
+        repetition_penalty=float(said.get("repetition_penalty", 1.0)),
+        no_repeat_ngram=int(said.get("no_repeat_ngram_size", 0)),
+        suppressed=tuple(said.get("suppress_tokens", ())),
+        suppressed_first=tuple(said.get("begin_suppress_tokens", ())),
+        min_new_tokens=_min_new_tokens(said, encoder_decoder),
         ends=frozenset([ends] if isinstance(ends, int) else ends or []),
     )
+
+
+def _min_new_tokens(said: dict[str, Any], encoder_decoder: bool) -> int:
+    """`min_length` counts all that the decoder has: with an encoder, its first token and the
+    answer; without, the prompt too, which no default can say."""
+    if "min_new_tokens" in said:
+        return int(said["min_new_tokens"])
+    return max(0, int(said.get("min_length", 0)) - 1) if encoder_decoder else 0
 
 
 def adjustment(module: Any) -> Adjust:
