@@ -31,8 +31,8 @@ class Limits:
 class TextEntry:
     """A text to be generated: a prompt of `prompt` tokens and at most `most_new` behind it.
 
-    The engine keeps `computed` (tokens with state), `length` (tokens known: the prompt and what was
-    generated) and `generated` up to date; `seated` and all below it belong to the planner.
+    The engine keeps `computed` (tokens with state) and `length` (tokens known: the prompt and what
+    was generated) up to date; `seated` and all below it belong to the planner.
     """
 
     caller: Caller
@@ -43,7 +43,6 @@ class TextEntry:
     job: object
     computed: int = field(default=0, init=False)
     length: int = field(init=False)
-    generated: int = field(default=0, init=False)
     seated: bool = field(default=False, init=False)
     passed: int = field(default=0, init=False)
     charged: bool = field(default=False, init=False)
@@ -51,6 +50,11 @@ class TextEntry:
 
     def __post_init__(self) -> None:
         self.length = self.prompt
+
+    @property
+    def generated(self) -> int:
+        """Tokens generated so far."""
+        return self.length - self.prompt
 
     @property
     def growth(self) -> int:

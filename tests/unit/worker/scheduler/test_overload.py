@@ -18,6 +18,7 @@ def refused(guard: OverloadGuard, classes: tuple[int, ...] = (0, 1, 2, 3)) -> li
         ([5.0] * 7, [3]),
         ([5.0] * 12, [2, 3]),
         ([5.0] * 17, [1, 2, 3]),
+        ([0.5] * 6 + [5.0] * 5, [3]),  # each interval counts for itself
         ([5.0] * 40, [1, 2, 3]),  # never the best
         ([5.0] * 8 + [0.5], []),  # one short wait ends it
         ([5.0, 0.5, 5.0, 5.0, 5.0, 5.0], []),  # one short wait in the interval

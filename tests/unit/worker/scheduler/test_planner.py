@@ -40,7 +40,6 @@ def run(planner: Planner, now: float = 0) -> Share:
         entry.computed += count
         if entry.computed == entry.length:
             entry.length += 1
-            entry.generated += 1
     return share
 
 
@@ -156,6 +155,16 @@ def test_who_is_late_leaves_from_wherever_it_is() -> None:
     assert runs not in planner
     assert (planner.waiting, planner.running) == (1, 0)
     assert len(planner.seat(6).begin) == 1
+
+
+def test_after_an_eviction_the_worse_classes_have_their_turn_in_the_next_round() -> None:
+    planner = planner_with(a_text(50, priority=1), limits=Limits(4, 256, 64, 320))
+    run(planner)
+    planner.add(a_text(100))
+    planner.add(a_text(15, priority=1))  # fits beside it, where the evicted one does not
+    seating = planner.seat(0)
+    assert ([e.prompt for e in seating.evict], [e.prompt for e in seating.begin]) == ([50], [100])
+    assert [e.prompt for e in planner.seat(0).begin] == [15]
 
 
 def test_what_cannot_be_done_is_not_taken() -> None:

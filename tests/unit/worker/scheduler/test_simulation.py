@@ -88,7 +88,6 @@ class Simulation:
         text.computed += count
         if text.computed == text.length:
             text.length += 1
-            text.generated += 1
             self.served[text.caller.tenant] += 2
             if text.generated == self.goals[text]:
                 self._end(text)
