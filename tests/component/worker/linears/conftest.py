@@ -1,0 +1,70 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+VOCABULARY = 120
+
+
+def _llama(**changes: Any) -> Any:
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        **changes,
+    )
+    return LlamaForCausalLM(config)
+
+
+def _bert_config() -> BertConfig:
+    changes: dict[str, Any] = {"num_labels": 3}
+    return BertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        **changes,
+    )
+
+
+def _gpt2() -> Any:
+    config = GPT2Config(vocab_size=VOCABULARY, n_embd=48, n_layer=2, n_head=4, n_positions=64)
+    return GPT2LMHeadModel(config)
+
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "llama": _llama,
+    "bert": lambda: BertModel(_bert_config()),
+    "bert-classifier": lambda: BertForSequenceClassification(_bert_config()),
+    "gpt2": _gpt2,
+}
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Any]:
+    """Makes a tiny model of a family, always with the same random weights."""
+
+    def make(family: str, **changes: Any) -> Any:
+        torch.manual_seed(0)
+        module = MAKERS[family](**changes).eval()
+        for parameter in module.parameters():
+            # Fresh biases are zero and states small: neither would show an error.
+            parameter.data.normal_(std=0.15)
+        return module
+
+    return make

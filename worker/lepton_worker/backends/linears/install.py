@@ -1,0 +1,119 @@
+"""From what was asked to a module with its kernels in place."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lepton_worker.backends.linears.choose import (
+    LARGEST_HALF,
+    Asked,
+    Choice,
+    Facts,
+    choose_linear,
+    needs_timings,
+)
+from lepton_worker.backends.linears.gate import Drift, drift, outputs
+from lepton_worker.backends.linears.kernels import Kind, features
+from lepton_worker.backends.linears.probe import time_kinds
+from lepton_worker.backends.linears.replace import (
+    Replaced,
+    held_bytes,
+    linears,
+    make_kernel,
+    put,
+    replace_linears,
+    why_not,
+)
+from lepton_worker.request import Task
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What was done, and why in a sentence for users; `drift` where it was measured."""
+
+    kind: Kind
+    reason: str
+    replaced: Replaced
+    drift: Drift | None = None
+
+
+def install_linears(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Installed:
+    """Choose kernels for a loaded module and put them in; raises nothing that is the machine's.
+
+    Has to come before adapters are loaded. int8 spares the heads, and where the outputs move too
+    far the layers that lead back from the wide part of each block; all these become float16.
+    """
+    facts = look(module, asked, task, checkpoint_dtype)
+    if needs_timings(asked, facts):
+        kind: Kind = "float16" if asked == "auto" else asked
+        facts = replace(facts, timings=time_kinds([kind]))
+    choice = choose_linear(asked, facts)
+    if choice.kind == "int8":
+        return _install_int8(module, choice, facts)
+    return Installed(choice.kind, choice.reason, replace_linears(module, choice.kind))
+
+
+def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:
+    """The facts of a module, without timings. Probes operators only for what was asked."""
+    layers: list[Any] = [layer for _, layer in linears(module)]
+    weights: list[Any] = [layer.weight.detach() for layer in layers]
+    wanted: Kind = "float16" if asked == "auto" else asked
+    largest = 0.0
+    if wanted in ("float16", "int8"):
+        largest = max((float(item.abs().amax()) for item in weights if item.numel()), default=0.0)
+    return Facts(
+        weight_bytes=sum(item.numel() * 4 for item in weights),
+        task=task,
+        device=str(module.device),
+        dtype_of_checkpoint=checkpoint_dtype,
+        largest_weight_abs=largest,
+        operators_available={wanted: why_not(wanted)},
+    )
+
+
+def heads(module: Any) -> list[str]:
+    """The names of the linear layers that make logits of states: those outside the base model."""
+    prefix = module.base_model_prefix
+    inside = f"{prefix}."
+    output = module.get_output_embeddings()
+    has_base = bool(prefix) and hasattr(module, prefix)
+    return [
+        name
+        for name, layer in linears(module)
+        if layer is output or (has_base and not name.startswith(inside))
+    ]
+
+
+def narrowing(module: Any, spared: list[str]) -> list[str]:
+    """The down projections, from a wide part back to the states: their inputs have outliers."""
+    width = module.config.get_text_config().hidden_size
+    found = []
+    for name, layer in linears(module):
+        inputs, results = features(layer)
+        if inputs > results == width and name not in spared:
+            found.append(name)
+    return found
+
+
+def _install_int8(module: Any, choice: Choice, facts: Facts) -> Installed:
+    """int8 with a look at the outputs before and after.
+
+    The weights of the down projections are kept until that look, so the peak is above the end.
+    """
+    before, reference = held_bytes(module), outputs(module)
+    spared = heads(module)
+    down = narrowing(module, spared)
+    half = facts.largest_weight_abs <= LARGEST_HALF and not why_not("float16")
+    kept = {name: module.get_submodule(name) for name in down}
+    count = replace_linears(module, "int8", spared).count
+    count += replace_linears(module, "float16").count if half else 0
+    found = drift(reference, outputs(module))
+    words = ""
+    if not found.passes:
+        for name, layer in kept.items():
+            put(module, name, make_kernel(layer, "float16") if half else layer)
+        words = f"; with int8 down projections they differed by {100 * found.error:.1f} %, "
+        words += f"so those are {'float16' if half else 'float32'}"
+        found = drift(reference, outputs(module))
+        count -= 0 if half else len(kept)
+    replaced = Replaced(count, before, held_bytes(module))
+    return Installed("int8", f"{choice.reason}; {found}{words}", replaced, found)
