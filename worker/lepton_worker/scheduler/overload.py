@@ -20,8 +20,7 @@ class OverloadGuard:
     def __init__(self, target: float = TARGET, interval: float = INTERVAL) -> None:
         self._target = target
         self._interval = interval
-        self._until: float | None = None
-        self._shortest: float | None = None
+        self._above_since: float | None = None
         self._refused_from: int | None = None
 
     def refuses(self, priority: int) -> bool:
@@ -30,16 +29,14 @@ class OverloadGuard:
 
     def observe(self, wait: float, classes: Collection[int], now: float) -> None:
         """Note the shortest wait lately, and the classes that have requests in hand."""
-        self._shortest = wait if self._shortest is None else min(wait, self._shortest)
-        if self._shortest <= self._target:
+        if wait <= self._target:
+            self._above_since = None
             self._refused_from = None
-        if self._until is None:
-            self._until = now + self._interval
-        elif now >= self._until:
-            if self._shortest > self._target:
-                self._refuse_one_more(classes)
-            self._until = now + self._interval
-            self._shortest = None
+        elif self._above_since is None:
+            self._above_since = now
+        elif now - self._above_since >= self._interval:
+            self._refuse_one_more(classes)
+            self._above_since = now
 
     def _refuse_one_more(self, classes: Collection[int]) -> None:
         refused = self._refused_from

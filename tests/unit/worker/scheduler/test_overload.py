@@ -18,7 +18,7 @@ def refused(guard: OverloadGuard, classes: tuple[int, ...] = (0, 1, 2, 3)) -> li
         ([5.0] * 7, [3]),
         ([5.0] * 12, [2, 3]),
         ([5.0] * 17, [1, 2, 3]),
-        ([0.5] * 6 + [5.0] * 5, [3]),  # each interval counts for itself
+        ([0.5] * 6 + [5.0] * 7, [3]),  # after quiet times as well
         ([5.0] * 40, [1, 2, 3]),  # never the best
         ([5.0] * 8 + [0.5], []),  # one short wait ends it
         ([5.0, 0.5, 5.0, 5.0, 5.0, 5.0], []),  # one short wait in the interval
@@ -32,6 +32,13 @@ def test_an_interval_without_a_short_wait_refuses_one_class_more(
     for step, wait in enumerate(waits):
         guard.observe(wait, {0: 1, 2: 4, 1: 1, 3: 9}, step / 10)
     assert refused(guard) == expected
+
+
+def test_after_a_pause_one_long_wait_refuses_nobody() -> None:
+    guard = OverloadGuard()
+    guard.observe(0.0, [0, 1], 0)
+    guard.observe(60.0, [0, 1], 1000)
+    assert refused(guard) == []
 
 
 def test_one_class_alone_is_never_refused() -> None:
