@@ -10,7 +10,7 @@ from lepton_worker.model import Model
 from lepton_worker.request import Vector
 from lepton_worker.serving import convert, text_messages
 from lepton_worker.serving.calls import Context
-from lepton_worker.serving.text_run import Outcome, beside, open_call
+from lepton_worker.serving.text_run import MOST_ROWS, Outcome, beside, open_call
 from lepton_worker.tasks import sentiment, zero_shot
 from lepton_worker.tasks.classify import best, scores
 from lepton_worker.tasks.reading import (
@@ -143,7 +143,11 @@ def _zero_shot_violations(request: text_pb2.ClassifyZeroShotRequest) -> list[Vio
         *text_messages.counted(request.labels, "labels", MOST_LABELS),
         *convert.overflow_violations(request.overflow),
     ]
-    for index, label in enumerate(request.labels):
+    pairs = len(request.inputs) * len(request.labels)
+    if not found and pairs > MOST_ROWS:
+        text = f"make {pairs} pairs with the inputs, more than {MOST_ROWS} in a call"
+        found.append(Violation("labels", text))
+    for index, label in enumerate(request.labels[:MOST_LABELS]):
         if not label or label in request.labels[:index]:
             text = "must not be empty" if not label else f"is {label!r} a second time"
             found.append(Violation(f"labels[{index}]", text))

@@ -79,7 +79,9 @@ class OpenCall:
             for window in reading.windows
         )
         if len(rows) > MOST_ROWS:
-            text = f"become {len(rows)} texts for the model to read; at most {MOST_ROWS} in a call"
+            text = (
+                f"become {len(rows)} texts for the model to read, more than {MOST_ROWS} in a call"
+            )
             raise InvalidRequest([Violation(field, text)])
         encoded = Encoded((), Timing(0, 0, 0, 0))
         if rows:

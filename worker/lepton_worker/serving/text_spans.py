@@ -75,7 +75,7 @@ async def answer(
         pairs = [(item.question, item.context) for item in request.questions]
         readings = await beside(read_questions, call.model, pairs, "questions")
         ran = await call.run(readings, "questions")
-        results = await beside(_answered, ran.outcomes, request)
+        results = await beside(_answered, ran.outcomes, call.model, request)
         return text_pb2.AnswerResponse(results=results, usage=ran.usage, timing=ran.timing)
 
 
@@ -88,12 +88,13 @@ def _answer_violations(request: text_pb2.AnswerRequest) -> list[Violation]:
 
 
 def _answered(
-    outcomes: Sequence[Outcome], request: text_pb2.AnswerRequest
+    outcomes: Sequence[Outcome], model: Model, request: text_pb2.AnswerRequest
 ) -> list[text_pb2.Answers]:
     asked = Asked(
         top_k=request.top_k or 1,
         longest=request.max_answer_tokens or DEFAULT_TOKENS,
         may_be_none=request.may_be_unanswerable,
+        marked=bool(model.tokenizer.frame(pair=True).front),
     )
     pairs = zip(request.questions, outcomes, strict=True)
     return [_one(item.context, outcome, asked) for item, outcome in pairs]

@@ -25,19 +25,20 @@ from lepton_worker.tasks.words import whole_words
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 
-CANDIDATES = 20
-"""Spans taken from each window, beyond those that are asked for: several may be the same words."""
-
 DEFAULT_TOKENS = 30
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How many answers, of how many tokens at most, and whether none is an answer, too."""
+    """How many answers, of how many tokens at most, and whether none is an answer, too.
+
+    `marked` says that inputs begin with a special token, the place that stands for no answer.
+    """
 
     top_k: int = 1
     longest: int = DEFAULT_TOKENS
     may_be_none: bool = False
+    marked: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,36 +80,33 @@ def answers(
     windows together (Clark & Gardner 2018), the first special token included; spans are widened to
     whole words.
     """
-    scored = _scored(windows, logits)
+    if not pieces.ids:
+        return []
+    scored = _scored(windows, logits, asked)
     best: dict[tuple[int, int], float] = {}
     for scores in scored:
-        for first, last, value in _candidates(scores, asked):
-            start, end = pieces.spans[first][0], pieces.spans[last][1]
-            found = trimmed(context, Found(start, end, "", 0.0))
-            place = whole_words(context, found.start, found.end)
-            if place[0] < place[1]:
-                best[place] = max(value, best.get(place, -np.inf))
-    if asked.may_be_none and scored:
+        for place, value in _best(context, pieces, scores, asked).items():
+            best[place] = max(value, best.get(place, -np.inf))
+    if asked.may_be_none and asked.marked:
         # The window that is the least sure of it decides: one with an answer is enough.
         best[0, 0] = min(scores.none for scores in scored)
     order = sorted(best.items(), key=lambda item: (-item[1], item[0]))
     return [Found(*place, "", float(np.exp(value))) for place, value in order[: asked.top_k]]
 
 
-def _scored(windows: Sequence[Window], logits: Sequence[Vector]) -> list[_Scores]:
-    """Logits as log probabilities over all windows; what is neither context nor the first token
-    can be no answer and does not count."""
+def _scored(windows: Sequence[Window], logits: Sequence[Vector], asked: Asked) -> list[_Scores]:
+    """Logits as log probabilities over all windows; what is neither context nor the first special
+    token can be no answer and does not count."""
     counted = [
-        np.concatenate([rows[: min(1, window.offset)], window.own(rows)]).astype(np.float64)
+        np.concatenate([rows[: int(asked.marked)], window.own(rows)]).astype(np.float64)
         for window, rows in zip(windows, logits, strict=True)
     ]
     total = _log_sum(np.concatenate(counted))
     found = []
     for window, rows in zip(windows, counted, strict=True):
         probable = rows - total
-        own = probable[len(rows) - window.weight :]
-        none = float(probable[0].sum()) if len(rows) > window.weight else -np.inf
-        found.append(_Scores(window, own[:, 0], own[:, 1], none))
+        own = probable[int(asked.marked) :]
+        found.append(_Scores(window, own[:, 0], own[:, 1], float(probable[0].sum())))
     return found
 
 
@@ -118,17 +116,33 @@ def _log_sum(rows: Numbers) -> Numbers:
     return total
 
 
-def _candidates(scores: _Scores, asked: Asked) -> Iterator[tuple[int, int, float]]:
-    """The best spans of a window: first and last token in the context, log probability."""
+def _best(
+    context: str, pieces: Pieces, scores: _Scores, asked: Asked
+) -> dict[tuple[int, int], float]:
+    """The most probable spans of a window, by their characters, each with its best value."""
+    found: dict[tuple[int, int], float] = {}
+    for first, last, value in _candidates(scores, asked.longest):
+        start, end = pieces.spans[first][0], pieces.spans[last][1]
+        part = trimmed(context, Found(start, end, "", 0.0))
+        place = whole_words(context, part.start, part.end)
+        if place[0] < place[1]:
+            found.setdefault(place, value)
+        if len(found) == asked.top_k:
+            break
+    return found
+
+
+def _candidates(scores: _Scores, longest: int) -> Iterator[tuple[int, int, float]]:
+    """First and last token in the context, log probability: the most probable first."""
     count = scores.window.weight
-    wide = min(asked.longest, count)
+    wide = min(longest, count)
     ends = np.full((count, wide), -np.inf)
     for length in range(wide):
         ends[: count - length, length] = scores.end[length:]
     sums = (scores.start[:, None] + ends).ravel()
-    kept = min(len(sums), asked.top_k + CANDIDATES)
-    for place in np.argpartition(-sums, kept - 1)[:kept] if kept else ():
+    for place in np.argsort(-sums, kind="stable"):
+        if np.isneginf(sums[place]):
+            return
         first, length = divmod(int(place), wide)
-        if np.isfinite(sums[place]):
-            begin = scores.window.start + first
-            yield begin, begin + length, float(sums[place])
+        begin = scores.window.start + first
+        yield begin, begin + length, float(sums[place])

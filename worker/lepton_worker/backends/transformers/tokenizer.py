@@ -86,9 +86,17 @@ class FastTokenizer:
             ids=tuple(item.ids),
             spans=tuple(spans),
             words=tuple(item.word_ids if self._pieced else self._words(text, spans, item)),
-            tokens=tuple(item.tokens),
+            tokens=tuple(self._names(item)),
             added=(len(frame.front), len(frame.back)) if special else (0, 0),
         )
+
+    def _names(self, item: tokenizers.Encoding) -> list[str]:
+        """The tokens' own names; some models show the text instead where it is unknown to them."""
+        if self._unknown is None:
+            return item.tokens
+        name = self._rust.id_to_token(self._unknown) or ""
+        pairs = zip(item.ids, item.tokens, strict=True)
+        return [name if number == self._unknown else token for number, token in pairs]
 
     def _words(
         self, text: str, spans: list[tuple[int, int]], item: tokenizers.Encoding
