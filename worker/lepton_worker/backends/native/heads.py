@@ -113,7 +113,10 @@ class GivenStates(torch.nn.Module):
 
 
 def without_base(module: Any) -> Any:
-    """The model's own head: its module with the same parts, but for the base."""
+    """The model's own head: its module with the same parts, but for the base.
+
+    Parts that are replaced in the module later stay as they are here.
+    """
     head = copy.copy(module)
     parts = dict(module._modules)
     parts[module.base_model_prefix] = GivenStates(module.base_model)
