@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from lepton.v1 import common_pb2, text_pb2
 from lepton_worker.engine.worker import Worker
@@ -29,6 +29,7 @@ from lepton_worker.tasks.written import (
     Length,
     Order,
     Prepared,
+    part_jobs,
     score,
     scored_job,
     summary,
@@ -43,12 +44,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Done:
-    """One input as it was answered."""
+class Part:
+    """One part of an input as it was answered; most inputs have one."""
 
     prepared: Prepared
     text: str
     finish: Finish
+
+
+Done: TypeAlias = "list[Part] | RequestError"
+"""One input as it was answered, or why it was not."""
 
 
 class WrittenCalls:
@@ -89,12 +94,16 @@ class WrittenCalls:
     ) -> text_pb2.ScoreResponse:
         """How probable each input is."""
         with seated(self._worker, Task.GENERATE, request.meta, context, "Score") as seat:
-            convert.raise_for(_violations(request))
+            wrong = _violations(request)
+            if request.overflow == text_pb2.OVERFLOW_WINDOW:
+                text = "is not read in windows by this call: reject or truncate"
+                wrong.append(Violation("overflow", text))
+            convert.raise_for(wrong)
             _check_scores(seat.model)
 
-            def prepare(index: int) -> Prepared:
+            def prepare(index: int) -> list[Prepared]:
                 text, field = request.inputs[index], f"inputs[{index}]"
-                return scored_job(seat.model, text, _truncates(request.overflow), field)
+                return [scored_job(seat.model, text, _truncates(request.overflow), field)]
 
             done = await self._answers(seat, len(request.inputs), prepare)
             if request.tokens:
@@ -112,37 +121,42 @@ class WrittenCalls:
         order: Order,
         length: Length,
         request: text_pb2.SummariseRequest | text_pb2.TranslateRequest,
-    ) -> "list[Done | RequestError]":
-        def prepare(index: int) -> Prepared:
+    ) -> list[Done]:
+        def prepare(index: int) -> list[Prepared]:
             text, field = request.inputs[index], f"inputs[{index}]"
+            if request.overflow == text_pb2.OVERFLOW_WINDOW:
+                return part_jobs(seat.model, order, text, length, field)
             cut = _truncates(request.overflow)
-            return written_job(seat.model, order, text, length, cut, field)
+            return [written_job(seat.model, order, text, length, cut, field)]
 
         return await self._answers(seat, len(request.inputs), prepare)
 
     async def _answers(
-        self, seat: Seat, count: int, prepare: Callable[[int], Prepared]
-    ) -> "list[Done | RequestError]":
+        self, seat: Seat, count: int, prepare: Callable[[int], list[Prepared]]
+    ) -> list[Done]:
         """One answer for each input, as many at a time as the model writes at once."""
         gate = asyncio.Semaphore(seat.model.slots)
 
-        async def answer(index: int) -> Done | RequestError:
+        async def part(prepared: Prepared) -> Part:
             async with gate:
-                try:
-                    prepared = await asyncio.to_thread(prepare, index)
-                    return await self._answer(seat, prepared)
-                except (InvalidRequest, OutOfMemory) as error:
-                    return error
+                return await self._answer(seat, prepared)
+
+        async def answer(index: int) -> Done:
+            try:
+                prepared = await asyncio.to_thread(prepare, index)
+                return await _all([part(item) for item in prepared])
+            except (InvalidRequest, OutOfMemory) as error:
+                return error
 
         return await _all([answer(index) for index in range(count)])
 
-    async def _answer(self, seat: Seat, prepared: Prepared) -> Done:
+    async def _answer(self, seat: Seat, prepared: Prepared) -> Part:
         self._worker.metrics.prompt_tokens.inc(len(prepared.job.prompt))
         incoming = Incoming(seat.generate(prepared.job), Reply(prepared.job, seat.model))
         text, end = await incoming.whole()
         if end.finish.reason is FinishReason.DRAINED:
             raise Draining("the worker ended before it could answer", retry_after=1)
-        return Done(prepared, text, end.finish)
+        return Part(prepared, text, end.finish)
 
 
 async def _all(work: Sequence[Awaitable[T]]) -> list[T]:
@@ -170,9 +184,6 @@ def _violations(request: Request, *lengths: str) -> list[Violation]:
             if getattr(request, name) < 0
         ),
     ]
-    if request.overflow == text_pb2.OVERFLOW_WINDOW:
-        text = "is not read in windows by this call: reject or truncate"
-        found.append(Violation("overflow", text))
     return found
 
 
@@ -188,11 +199,9 @@ def _check_scores(model: Model) -> None:
         )
 
 
-def _size_violations(
-    request: text_pb2.ScoreRequest, done: "Sequence[Done | RequestError]"
-) -> list[Violation]:
+def _size_violations(request: text_pb2.ScoreRequest, done: Sequence[Done]) -> list[Violation]:
     """Whether the answer fits into a message with every token; a byte of text may become three."""
-    count = sum(len(item.prepared.job.prompt) for item in done if isinstance(item, Done))
+    count = sum(len(part.prepared.job.prompt) for part in _parts(done))
     size = TOKEN_BYTES * count + 3 * sum(len(text.encode()) for text in request.inputs)
     if size <= MESSAGE_BYTES:
         return []
@@ -201,24 +210,31 @@ def _size_violations(
 
 
 # ------------------------------------------------------------------ what goes out
-def _written(item: Done | RequestError) -> text_pb2.Written:
+def _parts(done: Sequence[Done]) -> list[Part]:
+    """All that was answered."""
+    return [part for item in done if not isinstance(item, RequestError) for part in item]
+
+
+def _written(item: Done) -> text_pb2.Written:
     if isinstance(item, RequestError):
         return text_pb2.Written(error=status_of(item))
     return text_pb2.Written(
-        text=item.text.strip(),
-        truncated=item.prepared.truncated,
-        cut_short=item.finish.reason is FinishReason.LENGTH,
+        text="".join(part.text.strip() + part.prepared.behind for part in item).strip(),
+        truncated=any(part.prepared.truncated for part in item),
+        cut_short=any(part.finish.reason is FinishReason.LENGTH for part in item),
+        windows=len(item) if len(item) > 1 else 0,
     )
 
 
-def _scored(item: Done | RequestError, texts: TokenTexts | None) -> text_pb2.Scored:
+def _scored(item: Done, texts: TokenTexts | None) -> text_pb2.Scored:
     if isinstance(item, RequestError):
         return text_pb2.Scored(error=status_of(item))
-    known = item.finish.prompt_logprobs
+    (part,) = item
+    known = part.finish.prompt_logprobs
     result = score(known)
     tokens = []
     if texts is not None:
-        first, *others = item.prepared.job.prompt.ids
+        first, *others = part.prepared.job.prompt.ids
         tokens.append(text_pb2.ScoredToken(token_id=first, text=texts[first]))
         tokens += [
             text_pb2.ScoredToken(token_id=token, text=texts[token], logprob=logprob.logprob)
@@ -228,12 +244,12 @@ def _scored(item: Done | RequestError, texts: TokenTexts | None) -> text_pb2.Sco
         logprob=result.logprob,
         perplexity=result.perplexity,
         tokens=tokens,
-        truncated=item.prepared.truncated,
+        truncated=part.prepared.truncated,
     )
 
 
-def _usage(done: "Sequence[Done | RequestError]") -> common_pb2.Usage:
-    ends = [item.finish for item in done if isinstance(item, Done)]
+def _usage(done: Sequence[Done]) -> common_pb2.Usage:
+    ends = [part.finish for part in _parts(done)]
     return common_pb2.Usage(
         prompt_tokens=sum(end.prompt_tokens for end in ends),
         output_tokens=sum(end.output_tokens for end in ends),
@@ -241,9 +257,9 @@ def _usage(done: "Sequence[Done | RequestError]") -> common_pb2.Usage:
     )
 
 
-def _timing(done: "Sequence[Done | RequestError]") -> common_pb2.Timing:
+def _timing(done: Sequence[Done]) -> common_pb2.Timing:
     """Of a list: until its first input was taken up, its first token, its last end."""
-    times = [item.finish.timing for item in done if isinstance(item, Done)]
+    times = [part.finish.timing for part in _parts(done)]
     if not times:
         return convert.timing(Timing(0, 0, 0, 0))
     return convert.timing(

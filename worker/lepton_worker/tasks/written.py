@@ -18,6 +18,7 @@ from lepton_worker.model import Model, Tokenized
 from lepton_worker.request import GenerateJob, TokenLogprob, Tokens
 from lepton_worker.tasks.chat import Chat, Message, chat_tokens
 from lepton_worker.tasks.generate import AskedSampling, generate_job, score_job
+from lepton_worker.tasks.parts import joint, parts
 from lepton_worker.tasks.prepare import LONGEST_TOKEN, complaint, tokenized
 
 SUMMARY_TOKENS = 128
@@ -29,6 +30,15 @@ TRANSLATION_PROMPT = "translation_{source}_to_{target}"
 
 MOST_NAMED = 8
 """Names that an error lists."""
+
+MOST_CHARACTERS, MOST_PARTS = 4_000_000, 256
+"""Of a text that is read in parts, and of these."""
+
+NO_ROOM = "leaves no room beside what the model has to be asked; ask for a shorter answer"
+
+LEAST_ROOM, SPARE = 16, 4
+"""Tokens of a text that a part must have room for; tokens left free, as a part by itself may have
+some more than it has within the text."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +67,14 @@ class Length:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A text as a job for the engine; `truncated` says that its end was cut off."""
+    """A text, or part of one, as a job for the engine.
+
+    `truncated` says that its end was cut off, `behind` goes between its answer and the next part's.
+    """
 
     job: GenerateJob
     truncated: bool = False
+    behind: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +178,35 @@ def written_job(
     return Prepared(generate_job(model, prompt.tokens, asked, field), prompt.truncated)
 
 
+def part_jobs(model: Model, order: Order, text: str, length: Length, field: str) -> list[Prepared]:
+    """A text of any length as jobs of which each writes of a part; raises as `written_job` does."""
+    if len(text) > MOST_CHARACTERS:
+        raise _no_room(model, field, f"has more than {MOST_CHARACTERS} characters")
+    room = _text_room(model, order, length, field) - SPARE
+    if room < LEAST_ROOM:
+        raise _no_room(model, field, NO_ROOM)
+    ends = [end for _, end in model.tokenizer.pieces(text, special=False).spans]
+    found = [part for part in parts(text, ends, room) if part.strip()] or [text]
+    if len(found) > MOST_PARTS:
+        raise _no_room(model, field, f"has {len(found)} parts, and at most {MOST_PARTS} are read")
+    return [
+        replace(written_job(model, order, part, length, False, field), behind=joint(part))
+        for part in found
+    ]
+
+
+def _text_room(model: Model, order: Order, length: Length, field: str) -> int:
+    """Tokens of a text that fit beside everything else that has to be in the prompt or behind."""
+    if not order.chat:
+        front = len(model.tokenizer.pieces(order.front, special=False).ids) if order.front else 0
+        return model.max_length - model.tokenizer.frame().count - front
+    around = len(_asked(model, order.front, field))
+    answer = length.most or length.least or order.usual_tokens
+    left = model.max_length - around
+    # A translation is about as long as the text, in more tokens where the tokenizer knows it less.
+    return left - answer if answer else left // 3
+
+
 def scored_job(model: Model, text: str, truncate: bool, field: str) -> Prepared:
     """A text as a job that only reads it; raises InvalidRequest, ContextLengthExceeded."""
     result = tokenized(model, [text], truncate)[0]
@@ -222,10 +265,12 @@ def _chat_prompt(
         if over <= 0:
             return Tokenized(tokens, truncated=len(short) < len(text))
         kept -= over
-    words = "leaves no room beside what the model has to be asked; ask for a shorter answer"
-    raise ContextLengthExceeded(
-        [Violation(field, words)], metadata={"max_length": str(model.max_length)}
-    )
+    raise _no_room(model, field, NO_ROOM)
+
+
+def _no_room(model: Model, field: str, text: str) -> ContextLengthExceeded:
+    metadata = {"max_length": str(model.max_length)}
+    return ContextLengthExceeded([Violation(field, text)], metadata=metadata)
 
 
 def _asked(model: Model, text: str, field: str) -> Tokens:

@@ -66,6 +66,20 @@ def test_a_chat_model_is_asked_to_write(parrot: Served) -> None:
     assert translation.results[0].cut_short
 
 
+def test_a_long_text_is_written_of_in_parts(parrot: Served) -> None:
+    text = "".join(f"This is sentence number {number}. " for number in range(40))
+    request = text_pb2.SummariseRequest(
+        inputs=[text, "short"], max_tokens=100, overflow=text_pb2.OVERFLOW_WINDOW
+    )
+    long, short = parrot.text.Summarise(request).results
+    assert long.windows > 1
+    assert long.text.count("Summarise the text below") == long.windows
+    assert short.windows == 0
+    assert not long.truncated
+    request.overflow = text_pb2.OVERFLOW_REJECT
+    assert parrot.text.Summarise(request).results[0].error.code
+
+
 @pytest.mark.parametrize(
     ("call", "request_", "field"),
     [

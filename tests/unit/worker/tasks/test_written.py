@@ -14,6 +14,7 @@ from lepton_worker.tasks.written import (
     Length,
     Order,
     Score,
+    part_jobs,
     score,
     scored_job,
     summary,
@@ -195,6 +196,51 @@ def test_a_chat_model_loses_the_end_of_the_text_and_not_the_question(chat_model:
     assert caught.value.violations[0].field == "inputs[0]"
     with pytest.raises(ContextLengthExceeded, match="leaves no room"):
         job(chat_model, order, "x" * 1000, truncate=True, most=390)
+
+
+SENTENCES = "".join(f"This is sentence number {number}. " for number in range(40))
+
+
+def whole(prepared: list[Any], front: str, back: str) -> str:
+    """What the prompts of parts have of the text."""
+    prompts = [bytes(item.job.prompt.ids).decode() for item in prepared]
+    assert all(text.startswith(front) and text.endswith(back) for text in prompts)
+    return "".join(text[len(front) : len(text) - len(back)] for text in prompts)
+
+
+def test_a_long_text_is_read_in_parts(chat_model: Model, seq2seq: Model) -> None:
+    order = Order("Shorten: ", chat=True, usual_tokens=20)
+    found = part_jobs(chat_model, order, SENTENCES, Length(most=50), "inputs[0]")
+    assert whole(found, "<Shorten: ", ">") == SENTENCES
+    assert len(found) > 2
+    assert all(len(item.job.prompt) + 50 <= 400 for item in found)
+    assert all(item.behind == " " for item in found)
+    # A translation is as long as its text.
+    found = part_jobs(chat_model, Order("To X: ", chat=True), SENTENCES, Length(), "inputs[0]")
+    assert whole(found, "<To X: ", ">") == SENTENCES
+    assert all(item.job.sampling.max_new_tokens >= len(item.job.prompt) for item in found)
+    found = part_jobs(seq2seq, Order("sum: "), SENTENCES, Length(), "inputs[0]")
+    assert whole(found, "sum: ", "") == SENTENCES
+    assert all(len(item.job.prompt) <= 64 for item in found)
+
+
+def test_a_short_text_is_one_part(seq2seq: Model) -> None:
+    found = part_jobs(seq2seq, Order(), "One. Two.", Length(), "inputs[0]")
+    assert [item.job.prompt.ids for item in found] == [tuple(b"One. Two.")]
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "words"),
+    [
+        (SENTENCES, Length(most=390), "leaves no room"),
+        ("x " * 60_000, Length(most=50), "at most 256 are read"),
+        ("x" * 4_000_001, Length(most=50), "more than 4000000 characters"),
+    ],
+)
+def test_parts_have_bounds(chat_model: Model, text: str, length: Length, words: str) -> None:
+    with pytest.raises(ContextLengthExceeded, match=words) as caught:
+        part_jobs(chat_model, Order("Shorten: ", chat=True), text, length, "inputs[0]")
+    assert caught.value.violations[0].field == "inputs[0]"
 
 
 def test_a_text_to_be_scored(echo_model: Model) -> None:
