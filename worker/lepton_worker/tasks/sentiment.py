@@ -41,7 +41,7 @@ def scale(labels: Sequence[str]) -> tuple[float, ...] | None:
     """
     names = [re.sub(r"[ -]+", "_", label.strip().lower()) for label in labels]
     found = _by_stars(names) or _by_names(names)
-    if found is None or min(found) >= 0 or max(found) <= 0:
+    if not found or min(found) >= 0 or max(found) <= 0:
         return None
     return found
 

@@ -38,7 +38,8 @@ def loaded(folder: Path) -> tuple[Any, Any]:
 @functools.cache
 def oracle(kind: str, folder: Path) -> Any:
     tokenizer, model = loaded(folder)
-    return pipeline(kind, model=model, tokenizer=tokenizer, device="cpu")
+    make: Any = pipeline
+    return make(kind, model=model, tokenizer=tokenizer, device="cpu")
 
 
 def logits_of(folder: Path, ids: list[int]) -> torch.Tensor:

@@ -114,7 +114,9 @@ def test_over_the_wire(heads: Any, serving: Serving, special: bool) -> None:
     lists = [text_pb2.TokenList(ids=item.token_ids) for item in answer.results]
     texts = served.text.Detokenize(text_pb2.DetokenizeRequest(inputs=lists, special=special)).texts
     assert list(texts) == [
-        theirs.decode(item.ids, skip_special_tokens=not special, clean_up_tokenization_spaces=False)
+        theirs.decode(
+            list(item.ids), skip_special_tokens=not special, clean_up_tokenization_spaces=False
+        )
         for item in lists
     ]
 
