@@ -32,6 +32,12 @@ class Run:
     summary: Summary | None = None
     records: list[Record] = field(default_factory=list)
 
+    @property
+    def cpu_rate(self) -> float | None:
+        """Tokens in and out for each second of processor time; waiting for it costs nothing."""
+        tokens = (self.new_tokens_s + self.prompt_tokens_s) * self.seconds
+        return tokens / self.cpu_seconds if self.cpu_seconds else None
+
 
 class Contestant(ABC):
     """A child process that answers items. Start it, run it, pause it, stop it."""

@@ -29,7 +29,9 @@ class Limits:
     """What the machine can do with the cores that servers get."""
 
     read: float
-    """Bytes a second."""
+    """Bytes a second, over more weights than the caches hold."""
+    read_weights: dict[str, float]
+    """Bytes a second over as many bytes as the decoder has, by how its weights are held."""
     rates: dict[str, float]
     """Operations a second, by kind of weights."""
 

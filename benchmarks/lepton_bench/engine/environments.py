@@ -5,9 +5,11 @@ for all and are not installed once more; what a peer needs differently it gets i
 """
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +47,11 @@ class Environment:
         done = self.folder / "installed"
         if done.exists() and json.loads(done.read_text()) == list(self.requirements):
             return
-        _run([sys.executable, "-m", "venv", "--clear", str(self.folder)], self.folder.name)
+        name = f"{self.folder.name}: the installation"
+        prepare([sys.executable, "-m", "venv", "--clear", str(self.folder)], name)
         self._see_ours()
         pip = [self.python, "-m", "pip", "install", "--quiet", *self.requirements]
-        _run(pip, self.folder.name)
+        prepare(pip, name)
         done.write_text(json.dumps(list(self.requirements)))
 
     def _see_ours(self) -> None:
@@ -56,9 +59,13 @@ class Environment:
         (own / "zz_project.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
 
 
-def _run(command: list[str], name: str) -> None:
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+def prepare(command: Sequence[str], what: str) -> None:
+    """Run a command to its end; raises Unavailable with its error's last words."""
+    source = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": source}
+    found = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if found.returncode:
-        lines = [line for line in found.stderr.splitlines() if line.startswith("ERROR")]
-        reason = (lines or found.stderr.strip().splitlines() or ["no message"])[0]
-        raise Unavailable(f"{name} cannot be installed: {reason[:200]}")
+        lines = found.stderr.strip().splitlines()
+        errors = [line for line in lines if line.startswith("ERROR")]
+        reason = (errors[:1] or lines[-1:] or ["no message"])[0]
+        raise Unavailable(f"{what} failed: {reason[:200]}")

@@ -1,13 +1,14 @@
-"""`python -m lepton_bench.engine.limits_probe BYTES`: what this machine can do, as JSON.
+"""`python -m lepton_bench.engine.limits_probe BYTES …`: what this machine can do, as JSON.
 
-Read bandwidth is that of matrix times vector over more weights than the caches of a core hold;
-the rate of multiplication is that of 512 rows, for each kind of number torch can hold weights in.
+Read bandwidth is that of matrix times vector over weights of each size: far more than the caches
+hold, and as many as a model has, part of which a large shared cache may keep. The rate of
+multiplication is that of 512 rows, for each kind of number torch can hold weights in.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional
@@ -67,11 +68,12 @@ def rates() -> dict[str, float]:
 
 
 @torch.inference_mode()
-def main(size: int) -> None:
+def main(sizes: Sequence[int]) -> None:
     """Measure and print."""
-    result = {"bytes": size, "read": read_bandwidth(size), "rates": rates()}
+    read = [read_bandwidth(size) for size in sizes]
+    result = {"bytes": sizes, "read": read, "rates": rates()}
     sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main([int(size) for size in sys.argv[1:]])

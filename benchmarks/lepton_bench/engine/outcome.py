@@ -130,6 +130,12 @@ def median(values: Sequence[float | None]) -> float | None:
     return statistics.median(found) if found else None
 
 
+def by_processor(ours: float | None, theirs: float | None) -> str:
+    """A remark on two rates by processor time; nothing when either is missing."""
+    found = ratio(ours, theirs)
+    return "" if found is None else f"; by processor time {found:.3g}"
+
+
 def ratio(ours: float | None, theirs: float | None) -> float | None:
     """Ours over theirs; None when either is missing or theirs is 0."""
     return ours / theirs if ours is not None and theirs else None

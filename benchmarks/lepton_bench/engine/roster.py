@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lepton_bench.engine.contestants import Contestant, Engine, Server
-from lepton_bench.engine.environments import Environment
+from lepton_bench.engine.environments import Environment, prepare
 from lepton_bench.engine.grpc_target import GrpcTarget
 from lepton_bench.engine.http_target import JsonTarget, OpenAiTarget
-from lepton_bench.engine.models import CACHE, FOLDER, Shape
+from lepton_bench.engine.models import CACHE, Shape
 from lepton_bench.engine.order import Cores
 from lepton_bench.engine.processes import Child, single_purpose
 from lepton_bench.engine.workload import Item
@@ -40,8 +40,11 @@ ENCODER_PEERS = (
     "openvino",
 )
 DECODER_PEERS = ("transformers-serve", "transformers-serve-cb", "transformers-cb", "ctranslate2")
-PADDED = ("litserve-8", "litserve-32", "mlserver", "kserve")
-"""Servers that pad their batches."""
+PADDED = ("litserve-8", "litserve-32", "mlserver")
+"""Servers that join requests to batches, padded to the longest."""
+
+SERVERS = (*PADDED, "kserve")
+"""The last joins no requests: each text is a batch."""
 
 QUANTIZATION = {"float32": "none", "float16": "float16", "int8": "int8"}
 CB = ("--continuous-batching", "--cb-num-blocks", "64", "--cb-max-batch-tokens", "512")
@@ -174,16 +177,16 @@ class Roster:
         file = exported(shape).with_suffix(suffix)
         name = "onnxruntime-int8" if "int8" in suffix else "onnxruntime"
         command = _module(ONNX, "onnxruntime_engine", shape.folder, file, self.threads)
-        prepare = (ONNX.ensure, lambda: _export(shape))
-        return Engine(name, self._spawner(name, command, *prepare, talks=True))
+        steps = (ONNX.ensure, lambda: _export(shape))
+        return Engine(name, self._spawner(name, command, *steps, talks=True))
 
     def _openvino(self, shape: Shape) -> Contestant:
         command = _module(OPENVINO, "openvino_engine", shape.folder, exported(shape), self.threads)
-        prepare = (OPENVINO.ensure, ONNX.ensure, lambda: _export(shape))
-        return Engine("openvino", self._spawner("openvino", command, *prepare, talks=True))
+        steps = (OPENVINO.ensure, ONNX.ensure, lambda: _export(shape))
+        return Engine("openvino", self._spawner("openvino", command, *steps, talks=True))
 
     def _ctranslate2(self, shape: Shape) -> Contestant:
-        converted = FOLDER / "ctranslate2" / shape.name
+        converted = shape.folder / "ctranslate2"
         command = _module(
             CTRANSLATE2, "ctranslate2_engine", shape.folder, converted, "int8", self.threads
         )
@@ -218,17 +221,13 @@ def _module(environment: Environment | None, name: str, *arguments: object) -> l
 
 def exported(shape: Shape) -> Path:
     """Where an encoder lies as ONNX."""
-    return FOLDER / "onnx" / f"{shape.name}.onnx"
+    return shape.folder / "onnx" / "model.onnx"
 
 
 def _export(shape: Shape) -> None:
-    import subprocess
-
     if not exported(shape).with_suffix(".int8.onnx").exists():
         command = _module(ONNX, "export_onnx", shape.folder, shape.task, exported(shape))
-        subprocess.run(
-            command, check=True, capture_output=True, env={**single_purpose(1), "PATH": "/bin"}
-        )
+        prepare(command, "the export to ONNX")
 
 
 def mlserver_settings(shape: Shape, port: int) -> dict[str, dict[str, Any]]:

@@ -137,5 +137,6 @@ def _show(part: str, context: Context, console: Console) -> None:
     console.print(f"[bold]{part}[/]")
     for figure in context.figures:
         value = "not measured" if figure.value is None else f"{figure.value:g} {figure.unit}"
-        console.print(f"  {figure.name:52} {value:>20}  {figure.note}", markup=False)
+        line = f"  {figure.name:52} {value:>20}  {figure.note}"
+        console.print(line, markup=False, soft_wrap=True)
     sys.stderr.flush()

@@ -7,25 +7,21 @@ from lepton_bench.engine import target
 from lepton_bench.engine.contestants import Contestant, Run, Server
 from lepton_bench.engine.context import Context, Curve, ours_of
 from lepton_bench.engine.models import Shape
-from lepton_bench.engine.outcome import median, ratio
-from lepton_bench.engine.parts.limits import probe
+from lepton_bench.engine.outcome import by_processor, median, ratio
+from lepton_bench.engine.parts.limits import known, weight_bytes
 from lepton_bench.engine.roster import DECODER_PEERS
 from lepton_bench.engine.workload import EVEN_PROMPTS, LONG_PROMPTS, Item, prompts
 
 SEED = 5
 LONG_STREAMS, LONG_NEW = 8, 24
 BATCHING = ("transformers-serve-cb", "transformers-cb")
-BYTES = {"float32": 4, "float16": 2, "int8": 1}
-"""Bytes of a weight, by how ours holds them."""
-
 Runs = dict[tuple[str, int], list[Run]]
 """By contestant and streams."""
 
 
 async def measure(context: Context) -> None:
     """Short prompts, over the numbers of streams."""
-    if context.limits is None:
-        await probe(context)
+    await known(context)
     sizes = context.options.sizes
     shape = context.shape(sizes.decoder)
     writer = context.writer(shape)
@@ -82,6 +78,10 @@ def speed(runs: Runs, name: str, streams: int) -> float | None:
     return median([run.new_tokens_s for run in runs.get((name, streams), ())])
 
 
+def _processor(runs: Runs, name: str, streams: int) -> float | None:
+    return median([run.cpu_rate for run in runs.get((name, streams), ())])
+
+
 def _ours(runs: Runs) -> str:
     return ours_of([name for name, _ in runs]) or "lepton-float16"
 
@@ -117,6 +117,7 @@ def _pair(context: Context, name: str, ours: str, theirs: str, streams: int, run
         len(runs.get((ours, streams), ())) or None,
         against=f"{theirs} ({kind}): {other:.1f} new tokens/s" if other else None,
         note=f"{ours}, {streams} streams, greedy, prompts included; the sample is rounds"
+        + by_processor(*(_processor(runs, who, streams) for who in (ours, theirs)))
         if value is not None
         else context.why(ours, theirs),
     )
@@ -127,17 +128,17 @@ def _limit(context: Context, shape: Shape, runs: Runs, items: Sequence[Item]) ->
     kind = _ours(runs).removeprefix("lepton-")
     taken = [run.summary for run in runs.get((f"lepton-{kind}", 1), ()) if run.summary]
     tpot = median([summary.tpot_p50 for summary in taken])
-    weights = (shape.matrix_weights + shape.head_weights) * BYTES.get(kind, 4)
     tokens = items[0].prompt_tokens + items[0].new_tokens // 2
-    seconds = (weights + shape.cache_bytes(tokens)) / context.limits.read
+    size = weight_bytes(shape, kind) + shape.cache_bytes(tokens)
+    rate = context.limits.read_weights[kind]
     context.figure(
         "decode_vs_limit_c1",
-        seconds / tpot if tpot else None,
+        size / rate / tpot if tpot else None,
         "ratio",
-        against=f"{context.limits.read / 1e9:.1f} GB/s read by one row in this run: "
-        f"{1000 * seconds:.2f} ms a token",
-        note=f"weights as {kind}, time between tokens of one stream; caches that hold part of the "
-        "weights can bring it above 1"
+        against=f"{rate / 1e9:.1f} GB/s read by one row over as many bytes in this run: "
+        f"{1000 * size / rate:.2f} ms a token",
+        note=f"weights as {kind}, time between tokens of one stream; over far more than the "
+        f"caches hold it is {context.limits.read / 1e9:.1f} GB/s"
         if tpot
         else context.why(f"lepton-{kind}"),
     )

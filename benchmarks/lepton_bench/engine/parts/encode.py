@@ -7,9 +7,9 @@ from lepton_bench.engine import target
 from lepton_bench.engine.contestants import Contestant, Run, Server
 from lepton_bench.engine.context import Context
 from lepton_bench.engine.models import Shape
-from lepton_bench.engine.outcome import median, ratio
-from lepton_bench.engine.parts.limits import probe
-from lepton_bench.engine.roster import ENCODER_PEERS, PADDED
+from lepton_bench.engine.outcome import by_processor, median, ratio
+from lepton_bench.engine.parts.limits import known
+from lepton_bench.engine.roster import ENCODER_PEERS, PADDED, SERVERS
 from lepton_bench.engine.workload import ENCODED, Item, texts
 
 CALLERS = 32
@@ -22,8 +22,7 @@ Runs = dict[str, list[Run]]
 
 async def measure(context: Context) -> None:
     """Each encoder; the first one listed gives the figures without a suffix."""
-    if context.limits is None:
-        await probe(context)
+    await known(context)
     for place, name in enumerate(context.options.sizes.encoders):
         await _encoder(context, context.shape(name), "" if place == 0 else f"_{name}")
 
@@ -44,7 +43,8 @@ async def _encoder(context: Context, shape: Shape, suffix: str) -> None:
     async with context.started(contestants) as running:
         await context.rounds(running, one)
         peaks = {contestant.name: contestant.child.peak_mib() for contestant in running}
-    _ratios(context, shape, suffix, rates(runs), len(items))
+    _ratios(context, shape, suffix, runs, len(items))
+    _against_limit(context, shape, suffix, rates(runs))
     _absolute(context, shape, runs, peaks, items)
     _agreement(context, suffix, answers)
 
@@ -60,13 +60,16 @@ def best_of(names: Sequence[str], found: dict[str, float]) -> str | None:
     return max((name for name in names if name in found), key=found.__getitem__, default=None)
 
 
-def _ratios(
-    context: Context, shape: Shape, suffix: str, found: dict[str, float], count: int
-) -> None:
-    padded = best_of(PADDED, found)
+def _ratios(context: Context, shape: Shape, suffix: str, runs: Runs, count: int) -> None:
+    found = rates(runs)
+    processor = {name: median([run.cpu_rate for run in taken]) for name, taken in runs.items()}
+    padded = best_of(PADDED, found) or PADDED[0]
+    server = best_of(SERVERS, found) or SERVERS[0]
     pairs = (
-        ("encode_vs_padded_fifo", "lepton-float32", padded or "litserve-32"),
-        ("encode_int8_vs_padded_fifo", "lepton-int8", padded or "litserve-32"),
+        ("encode_vs_padded_fifo", "lepton-float32", padded),
+        ("encode_int8_vs_padded_fifo", "lepton-int8", padded),
+        ("encode_vs_best_server", "lepton-float32", server),
+        ("encode_int8_vs_best_server", "lepton-int8", server),
         ("encode_vs_onnxruntime", "lepton-float32", "onnxruntime"),
         ("encode_vs_openvino", "lepton-float32", "openvino"),
         ("encode_int8_vs_onnxruntime_int8", "lepton-int8", "onnxruntime-int8"),
@@ -76,6 +79,7 @@ def _ratios(
         note = f"{shape.like} shape, {CALLERS} callers, one text each"
         if theirs in ("onnxruntime", "openvino", "onnxruntime-int8"):
             note += "; the peer is an engine without a server, its texts sorted by length"
+        note += by_processor(processor.get(ours), processor.get(theirs))
         context.figure(
             f"{name}{suffix}",
             value,
@@ -84,7 +88,6 @@ def _ratios(
             against=f"{theirs}: {found[theirs]:.0f} tokens/s" if theirs in found else None,
             note=note if value is not None else context.why(ours, theirs),
         )
-    _against_limit(context, shape, suffix, found)
 
 
 def _against_limit(context: Context, shape: Shape, suffix: str, found: dict[str, float]) -> None:

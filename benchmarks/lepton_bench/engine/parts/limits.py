@@ -7,38 +7,66 @@ import sys
 from pathlib import Path
 
 from lepton_bench.engine.context import Context, Limits
+from lepton_bench.engine.models import SHAPES, Shape
 from lepton_bench.engine.processes import single_purpose
+
+BYTES = {"float32": 4, "float16": 2, "int8": 1}
+"""Bytes of a weight, by how ours holds them."""
 
 
 async def measure(context: Context) -> None:
     """Take the limits and write them down; other parts use them."""
-    limits, size, kind = await probe(context)
+    limits = await known(context)
     count = f"{context.roster.threads} thread(s)"
-    cache = last_cache()
     context.figure(
         "limit_read_gb_s",
         limits.read / 1e9,
         "GB/s",
-        note=f"one row times {size / 2**30:.1f} GiB of weights, {count}; last-level cache as "
-        f"reported: {cache}",
+        note=f"one row times {large(context) / 2**30:.1f} GiB of weights, {count}; last-level "
+        f"cache as reported: {last_cache()}",
     )
+    for kind, rate in limits.read_weights.items():
+        context.figure(
+            f"limit_read_{kind}_weights_gb_s",
+            rate / 1e9,
+            "GB/s",
+            note=f"one row times as many bytes as the decoder has as {kind}, {count}",
+        )
+    fastest = max(limits.rates, key=limits.rates.__getitem__)
     for name, rate in limits.rates.items():
         context.figure(
             f"limit_gemm_{name.replace('-', '_')}_gflop_s",
             rate / 1e9,
             "GFLOP/s",
-            note=f"512 rows, {count}" + (", the fastest kind" if name == kind else ""),
+            note=f"512 rows, {count}" + (", the fastest kind" if name == fastest else ""),
         )
 
 
-async def probe(context: Context) -> tuple[Limits, int, str]:
-    """Limits, bytes read, and the fastest kind of numbers."""
+async def known(context: Context) -> Limits:
+    """The limits, measured unless this run has measured them before."""
+    if context.limits is None:
+        context.limits = await _probe(context)
+    return context.limits
+
+
+def weight_bytes(shape: Shape, kind: str) -> int:
+    """Bytes that one step of a decoder has to read."""
+    return (shape.matrix_weights + shape.head_weights) * BYTES[kind]
+
+
+def large(context: Context) -> int:
+    """Bytes of the largest probe: as asked, or a quarter of what is free."""
+    return min(context.options.sizes.probe_bytes, available_bytes() // 4)
+
+
+async def _probe(context: Context) -> Limits:
     context.tell("limits of the machine")
-    size = min(context.options.sizes.probe_bytes, available_bytes() // 4)
+    decoder = SHAPES[context.options.sizes.decoder]
+    sizes = [large(context), *(weight_bytes(decoder, kind) for kind in BYTES)]
     cores = ",".join(map(str, context.roster.cores.server))
     process = await asyncio.create_subprocess_exec(
         *("taskset", "--cpu-list", cores, sys.executable),
-        *("-m", "lepton_bench.engine.limits_probe", str(size)),
+        *("-m", "lepton_bench.engine.limits_probe", *map(str, sizes)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env={**os.environ, **single_purpose(context.roster.threads)},
@@ -47,8 +75,8 @@ async def probe(context: Context) -> tuple[Limits, int, str]:
     if process.returncode:
         raise RuntimeError(f"the probe of the limits ended with {process.returncode}")
     found = json.loads(output)
-    context.limits = Limits(found["read"], found["rates"])
-    return context.limits, found["bytes"], max(found["rates"], key=found["rates"].__getitem__)
+    read, *weights = found["read"]
+    return Limits(read, dict(zip(BYTES, weights, strict=True)), found["rates"])
 
 
 def available_bytes() -> int:
@@ -59,8 +87,6 @@ def available_bytes() -> int:
 
 def last_cache() -> str:
     """Size of the largest cache that the kernel reports."""
-    sizes = [
-        path.read_text().strip()
-        for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("*/size")
-    ]
+    caches = Path("/sys/devices/system/cpu/cpu0/cache")
+    sizes = [path.read_text().strip() for path in caches.glob("*/size")]
     return max(sizes, key=lambda size: int(size.rstrip("KMG")), default="unknown")
