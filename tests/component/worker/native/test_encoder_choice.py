@@ -1,7 +1,10 @@
 """Which models run over packed rows, and that all give what transformers says to each input."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from transformers import AutoModel
 
 from lepton_testing.encoders import (
     LONGEST,
@@ -15,6 +18,7 @@ from lepton_testing.encoders import (
 from lepton_worker.backends.native.encoder import PackedEncoder
 from lepton_worker.backends.native.padded import SortedEncoder
 from lepton_worker.backends.native.parity import choose_encoder, largest_difference
+from lepton_worker.backends.transformers.loading import Loaded, unchanged
 from lepton_worker.request import Task, Tokens
 
 pytestmark = pytest.mark.component
@@ -107,6 +111,24 @@ def test_vectors_are_pooled_within_each_text(name: str, mode: str) -> None:
     for tokens, answer in zip(inputs, encoder.forward(inputs), strict=True):
         assert isinstance(answer, torch.Tensor)
         assert far(answer, says(tokens)) <= CLOSE
+
+
+def test_real_weights_run_packed(minilm: Path) -> None:
+    module = AutoModel.from_pretrained(minilm).eval()
+    loaded = Loaded(module, build("Bert", Task.EMBED).facts, module.config.pad_token_id, unchanged)
+    says = stock(loaded)
+    encoder, reason = choose_encoder(loaded, pooling(Task.EMBED), order(Task.EMBED))
+    assert reason == SAME
+    inputs = texts(12, 60, 3, 12)
+    for tokens, answer in zip(inputs, encoder.forward(inputs), strict=True):
+        assert isinstance(answer, torch.Tensor)
+        assert far(answer, says(tokens)) <= CLOSE
+
+
+def test_how_much_may_differ_can_be_given() -> None:
+    loaded = build("MobileBert", Task.TAG, embedding_size=16, intra_bottleneck_size=16)
+    _, reason = choose_encoder(loaded, None, order(Task.TAG), tolerance=1.0)
+    assert reason == SAME
 
 
 def test_padding_tokens_within_a_text_are_counted_as_the_model_does() -> None:

@@ -148,6 +148,8 @@ def _packed(loaded: Loaded, pooling: Pooling | None, budget: int, trial: Trial) 
 def _check_shape(loaded: Loaded) -> None:
     """What can be told without a forward."""
     name = model_name(loaded)
+    if loaded.module.device.type != "cpu":
+        raise CannotPack("attention over packed rows, one call for each text, is for CPUs")
     if loaded.module.config.is_encoder_decoder:
         raise CannotPack(f"{name} has an encoder and a decoder")
     if "position_ids" not in parameters(loaded.module.base_model):
