@@ -10,11 +10,23 @@ import pytest
 from lepton_testing.templates import TEMPLATES
 from lepton_worker.backends.base import LoadOrder
 from lepton_worker.backends.echo import EchoBackend
-from lepton_worker.backends.transformers.tokenizer import load_tokenizer
+from lepton_worker.backends.transformers.tokenizer import FastTokenizer, load_tokenizer
 from lepton_worker.model import Model
-from lepton_worker.request import Task
+from lepton_worker.request import (
+    Delta,
+    Event,
+    Finish,
+    FinishReason,
+    GenerateJob,
+    Sampling,
+    Task,
+    Timing,
+    Tokens,
+)
 from lepton_worker.samples.vocabularies import byte_fallback, byte_level
 from lepton_worker.tasks.chat import Chat, Message, Tool, ToolCall, chat_tokens, render
+from lepton_worker.tasks.reply import Reply, markers_of
+from lepton_worker.tasks.tools import CallReader, format_of
 
 pytestmark = pytest.mark.component
 
@@ -118,3 +130,30 @@ def test_the_begin_token_is_there_once(pair: tuple[Any, Model]) -> None:
         rendered = dataclasses.replace(model, chat_template=template)
         ids = chat_tokens(rendered, Chat((USER,)), "messages").ids
         assert ids.count(theirs.bos_token_id) == 1
+
+
+def test_marks_that_are_special_tokens_are_seen_and_those_that_are_not_are_left_alone() -> None:
+    theirs = byte_fallback()
+    theirs.add_special_tokens({"additional_special_tokens": ["[TOOL_CALLS]"]})
+    theirs.add_tokens(["<tool_call>"])
+    model = EchoBackend().load(LoadOrder(Path(), Task.GENERATE, max_length=4096))
+    tokenizer = FastTokenizer(theirs.backend_tokenizer, False)
+    model = dataclasses.replace(model, tokenizer=tokenizer, vocabulary=len(theirs))
+    lists, tags = format_of("[TOOL_CALLS]"), format_of("<tool_call>")
+    mark = theirs.convert_tokens_to_ids("[TOOL_CALLS]")
+    assert markers_of(model, lists) == {mark: "[TOOL_CALLS]"}
+    # Decoding shows it anyway.
+    assert markers_of(model, tags) == {}
+    text = 'Well: [TOOL_CALLS] [{"name": "clock", "arguments": {"zone": "Zürich"}}]'
+    ids = theirs(text, add_special_tokens=False).input_ids
+    assert mark in ids
+    job = GenerateJob(Tokens((1,)), Sampling(99, ends=frozenset([theirs.eos_token_id])))
+    reply = Reply(job, model, CallReader(lists, ["clock"]), markers_of(model, lists), lambda: "x")
+    now = Timing(0, 0, 0, 0)
+    finish = Finish(FinishReason.STOP, 1, len(ids), now)
+    events: list[Event] = [*(Delta("", (token,)) for token in ids), finish]
+    delta, end = reply.take(events, lambda: now)
+    assert delta.text.strip() == "Well:"
+    assert end is not None
+    assert end.calls == (ToolCall("x", "clock", '{"zone": "Zürich"}'),)
+    assert end.finish.reason is FinishReason.TOOL_CALLS
