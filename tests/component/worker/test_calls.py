@@ -267,11 +267,14 @@ def test_info_tells_what_is_served(host: Host, samples: Any) -> None:
         str(folder),
         "BertForSequenceClassification",
     )
-    assert (info.backend, info.device, info.dtype) == ("transformers", "cpu", "float32")
+    assert (info.backend, info.device, info.dtype) == ("native", "cpu", "float32")
+    assert info.choices["batches"] == "packed: same numbers as one by one"
+    assert "lepton.v1.Text/Classify" in info.calls
+    assert "lepton.v1.Text/Embed" not in info.calls
     assert (info.max_length, list(info.labels)) == (128, ["negative", "neutral", "positive"])
     assert set(info.start_up) == {"fetch", "import", "load", "warm_up"}
     load = served.control.GetLoad(control_pb2.GetLoadRequest())
-    assert load == control_pb2.Load(max_waiting=256)
+    assert (load.waiting, load.running, load.max_waiting) == (0, 0, 256)
 
 
 def test_health_knows_each_service_and_no_other(echo: Served) -> None:

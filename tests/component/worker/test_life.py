@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
@@ -81,7 +82,7 @@ def test_a_worker_answers_while_it_loads_then_serves_and_ends(
         assert next(changes) is False
         loading = info(worker)
         assert (loading.name, loading.state) == ("books", control_pb2.ModelInfo.STATE_LOADING)
-        assert load(worker) == control_pb2.Load(max_waiting=256)
+        assert (load(worker).waiting, load(worker).max_waiting) == (0, 256)
         with pytest.raises(grpc.RpcError) as caught:
             embed(worker, "too early")
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -197,6 +198,12 @@ def test_a_step_that_takes_forever_does_not_hold_up_the_end(tmp_path: Path) -> N
         worker.awaits("serving")
         stream = generate(worker, "stuck")
         assert next(stream).HasField("accepted")
+        loads = control_pb2_grpc.ControlStub(worker.channel).WatchLoad(
+            control_pb2.WatchLoadRequest(interval=duration_pb2.Duration(nanos=100_000_000)),
+            timeout=20,
+        )
+        assert next(told for told in loads if told.running == 1)
+        loads.cancel()
         worker.tell()
         assert next(stream).finish.reason == generation_pb2.FINISH_REASON_DRAINED
         assert worker.ended(20) == 0

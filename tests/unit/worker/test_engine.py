@@ -376,7 +376,7 @@ async def test_a_new_engine_gets_what_the_lost_one_had_not_answered(echo_model: 
             core = Core(backend, dataclasses.replace(echo_model, slots=1), port)
             core.take(wait=True)
             core.step()
-            port.send(core._out)
+            core._tell()
             raise SystemError("broken")
         Core(backend, dataclasses.replace(echo_model, slots=1), port).run()
 

@@ -45,7 +45,11 @@ def test_variables_are_read(variable: str, text: str, field: str, value: object)
     ("flags", "environment", "words"),
     [
         ({}, {}, "no source: set LEPTON_SOURCE or --source"),
-        ({}, {"LEPTON_TASK": "chat"}, "LEPTON_TASK must be one of auto, generate, classify, embed"),
+        (
+            {},
+            {"LEPTON_TASK": "chat"},
+            "LEPTON_TASK must be one of auto, generate, classify, tag, answer, embed",
+        ),
         ({"task": "chat"}, {}, "--task must be one of"),
         ({}, {"LEPTON_MAX_BATCH_SIZE": "0"}, "LEPTON_MAX_BATCH_SIZE must be between 1 and 1024"),
         ({}, {"LEPTON_MAX_BATCH_SIZE": "many"}, "must be a number, not 'many'"),

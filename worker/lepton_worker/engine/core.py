@@ -86,11 +86,15 @@ class Core:
                 self.take(wait=not self._entries)
                 if self._entries:
                     self.step()
-                if self._out:
-                    out, self._out = self._out, []
-                    self._port.send(out)
+                self._tell()
         except Stopped:
             self._backend.close()
+
+    def _tell(self) -> None:
+        """Hand over what there is to tell."""
+        if self._out:
+            out, self._out = self._out, []
+            self._port.send(out)
 
     # -------------------------------------------------------------- messages
     def take(self, wait: bool) -> None:
@@ -162,6 +166,8 @@ class Core:
             self._note_taken(text, now)
         for items, _ in share.inputs:
             self._note_taken(items, now)
+        # A step may take long: who is in it is told before.
+        self._tell()
         began = self._clock()
         texts = self._computed_texts(share)
         lists = self._computed_lists(share)
@@ -271,7 +277,7 @@ class Core:
         if lost is not None:
             for entry in list(self._entries.values()):
                 self._fail(entry, lost)
-            self._port.send(self._out)
+            self._tell()
             raise RuntimeError("the device is lost")
 
 

@@ -33,6 +33,7 @@ from lepton_worker.errors import (
     EngineLost,
     InternalError,
     LeptonError,
+    LoadOutOfMemory,
     RequestError,
 )
 from lepton_worker.metrics import Metrics
@@ -46,6 +47,9 @@ Clock = Callable[[], float]
 
 LATE = "the deadline passed before the answer was there"
 CUT = "the worker ended before it could answer"
+END_SECONDS = 5.0
+"""How long the step that is running may take at the end."""
+
 TRIES = 2
 """How often a job is given to an engine, where the first one ended before it answered."""
 
@@ -93,8 +97,8 @@ class Engine:
         return model
 
     async def close(self) -> None:
-        """End the engine."""
-        await self._link.close()
+        """End the engine; one that is still loading does not listen and is not waited for."""
+        await self._link.close(END_SECONDS if self._model else 0.0)
 
     @property
     def model(self) -> Model:
@@ -281,7 +285,7 @@ class Engine:
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(InternalError("the engine ended; try again"))
-        self._settle_load(InternalError(f"the engine ended while it loaded the model: {how}"))
+        self._settle_load(_lost_while_loading(how))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(how)
 
@@ -291,6 +295,15 @@ def cost(job: Job) -> tuple[int, int]:
     if isinstance(job, EncodeJob):
         return sum(map(len, job.inputs)), 0
     return len(job.prompt), job.sampling.max_new_tokens
+
+
+def _lost_while_loading(how: str) -> LeptonError:
+    if "SIGKILL" in how:
+        return LoadOutOfMemory(
+            "the process that loads the model was killed, as the kernel does for lack of memory: "
+            "raise the memory limit, or choose a shorter dtype or quantization"
+        )
+    return InternalError(f"the engine ended while it loaded the model: {how}")
 
 
 def _lost(stream: Stream) -> RequestError:

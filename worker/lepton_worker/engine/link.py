@@ -35,5 +35,5 @@ class Link(Protocol):
     def send(self, message: ToEngine) -> None:
         """Hand a message over; lost when the engine is gone."""
 
-    async def close(self) -> None:
-        """End the engine, if need be without its consent."""
+    async def close(self, patience: float) -> None:
+        """End the engine, after so many seconds without its consent."""

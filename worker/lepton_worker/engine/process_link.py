@@ -16,7 +16,6 @@ from lepton_worker.engine.zygote import SPAWN
 
 log = logging.getLogger(__name__)
 
-END_SECONDS = 5.0
 WORD_SECONDS = 1.0
 """How long the zygote's word of an engine's end may take."""
 
@@ -95,13 +94,13 @@ class ProcessLink:
         else:
             loop.remove_writer(self._socket)
 
-    async def close(self) -> None:
-        """Tell the engine to stop, wait for a while, then end it and the zygote."""
+    async def close(self, patience: float) -> None:
+        """Tell the engine to stop, wait for so many seconds, then end it and the zygote."""
         self._closing = True
         if self._socket is not None:
             self.send(Stop())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), END_SECONDS)
+                await asyncio.wait_for(self._ended.wait(), patience)
         self._drop()
         self._control.close()
         # The engine, should it still be there, ends with its parent.

@@ -14,8 +14,6 @@ log = logging.getLogger(__name__)
 Main = Callable[[Port], None]
 """What runs in the engine's thread or process, until it ends."""
 
-END_SECONDS = 5.0
-
 
 class ThreadPort:
     """The engine's end."""
@@ -82,12 +80,12 @@ class ThreadLink:
         """Hand a message to the thread."""
         self._inbox.put(message)
 
-    async def close(self) -> None:
-        """Tell it to stop and wait for the step that is running, for a while."""
+    async def close(self, patience: float) -> None:
+        """Tell it to stop and wait for the step that is running, so many seconds at most."""
         self._closing = True
         if self._thread is not None:
             self._inbox.put(Stop())
-            await asyncio.to_thread(self._thread.join, END_SECONDS)
+            await asyncio.to_thread(self._thread.join, patience)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, gone: Gone, how: str) -> None:

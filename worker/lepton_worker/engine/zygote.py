@@ -57,10 +57,7 @@ def end_with_parent() -> None:
 
 
 def _serve(control: socket.socket, main: Main, modules: Sequence[str]) -> None:
-    begun = time.monotonic()
-    for module in modules:
-        importlib.import_module(module)
-    imported = time.monotonic() - begun
+    imported = _import(modules)
     gc.collect()
     gc.freeze()
     wake, woken = os.pipe()
@@ -79,6 +76,20 @@ def _serve(control: socket.socket, main: Main, modules: Sequence[str]) -> None:
                 return
             _fork_engine(control, descriptors[0], main, imported)
             imported = 0.0
+
+
+def _import(modules: Sequence[str]) -> float:
+    """Import what engines will need; returns the seconds.
+
+    What fails here fails again in the engine, which has the words for it.
+    """
+    begun = time.monotonic()
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    except Exception:
+        log.debug("an import failed ahead of the engine", exc_info=True)
+    return time.monotonic() - begun
 
 
 def _fork_engine(control: socket.socket, descriptor: int, main: Main, imported: float) -> None:

@@ -14,12 +14,12 @@ from lepton_worker.errors import (
     DeadlineExceeded,
     InvalidRequest,
     ModelNotFound,
-    TaskNotServed,
     Violation,
 )
 from lepton_worker.model import Model
 from lepton_worker.request import Caller, Encoded, EncodeJob, GenerateJob, Job, Task
 from lepton_worker.serving.calls import Context
+from lepton_worker.tasks.offers import GENERATION, TEXT, refusal
 
 TENANT_KEYS = ("x-lepton-tenant", "x-gateway-inference-fairness-id")
 PRIORITY_KEY = "x-lepton-priority"
@@ -63,11 +63,11 @@ def seated(
     tasks: Task | frozenset[Task],
     meta: common_pb2.RequestMeta,
     context: Context,
-    call: str = "",
+    call: str,
 ) -> Iterator[Seat]:
     """A place in the queue for as long as the block lasts; raises why there is none.
 
-    `tasks` are those of which the model has to offer one; `call` is how the caller calls it.
+    `tasks` are those of which the model has to offer one; `call` is the call's name.
     """
     remaining = context.time_remaining()
     if remaining is not None and remaining <= 0:
@@ -75,24 +75,16 @@ def seated(
     sent = {key: value for key, value in context.invocation_metadata() or () if key[:2] == "x-"}
     adapter = _adapter(worker, meta, sent)
     engine = worker.engine()
-    _check_task(engine.model, tasks, worker.settings.model_name, call)
+    wanted = frozenset([tasks]) if isinstance(tasks, Task) else tasks
+    if not wanted & engine.model.offers:
+        service = GENERATION if call in ("Generate", "Chat") else TEXT
+        raise refusal(engine.model, f"{service}/{call}", worker.settings.model_name)
     deadline = None if remaining is None else time.monotonic() + remaining
     ticket = engine.admit(caller(meta, sent), deadline)
     try:
         yield Seat(engine, ticket, adapter)
     finally:
         engine.leave(ticket)
-
-
-def _check_task(model: Model, tasks: Task | frozenset[Task], served: str, call: str) -> None:
-    wanted = frozenset([tasks]) if isinstance(tasks, Task) else tasks
-    if not wanted & model.offers:
-        asked = " or ".join(sorted(wanted))
-        raise TaskNotServed(
-            f"{served!r} is served for {model.task}, and {call or 'this call'} is for {asked}; "
-            "Control/GetModelInfo lists the calls that it answers",
-            metadata={"task": model.task, "asked": asked},
-        )
 
 
 def _adapter(worker: Worker, meta: common_pb2.RequestMeta, sent: dict[str, str | bytes]) -> str:
