@@ -25,6 +25,7 @@ END = 256
 DIMENSIONS = 8
 LABELS = tuple(f"echo-{letter}" for letter in "abcdefgh")
 MAX_LENGTH = 8192
+OFFERS = frozenset([Task.GENERATE, Task.CLASSIFY, Task.EMBED])
 
 
 class ByteTokenizer:
@@ -81,10 +82,10 @@ class EchoBackend:
         self._known: dict[DecoderSequence, int] = {}
 
     def load(self, order: LoadOrder) -> Model:
-        """A model that offers every task."""
+        """A model that offers every task but those on single tokens."""
         return Model(
             task=order.task,
-            offers=frozenset(Task),
+            offers=OFFERS,
             architecture="Echo",
             backend="echo",
             device="cpu",

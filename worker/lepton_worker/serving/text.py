@@ -23,7 +23,7 @@ class TextServicer(WrittenCalls, text_pb2_grpc.TextServicer):
         self, request: text_pb2.SentimentRequest, context: Context
     ) -> text_pb2.SentimentResponse:
         """Labels brought to positive, neutral and negative."""
-        return await text_labels.feel(self._worker, request, context)
+        return await text_labels.rate_sentiment(self._worker, request, context)
 
     async def ClassifyZeroShot(
         self, request: text_pb2.ClassifyZeroShotRequest, context: Context

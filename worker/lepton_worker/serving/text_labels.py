@@ -81,7 +81,7 @@ def _classification(
     )
 
 
-async def feel(
+async def rate_sentiment(
     worker: Worker, request: text_pb2.SentimentRequest, context: Context
 ) -> text_pb2.SentimentResponse:
     """Labels brought to positive, neutral and negative."""
