@@ -16,7 +16,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from lepton_worker.backends.sampling.truncation import Cut, draw, largest
+from lepton_worker.backends.sampling.truncation import Cut, draw, invert, largest
 
 pytestmark = pytest.mark.component
 
@@ -142,3 +142,12 @@ def test_a_temperature_comes_first() -> None:
     shares = chain(None, logits[None])[0].double().softmax(-1)  # type: ignore[arg-type]
     found = frequencies(logits / 0.7, Cut(top_p=0.9))
     assert (found - shares * COUNT).abs().max() <= 1 + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("target", "place"), [(0.0, 1), (0.5, 1), (1.0, 3), (2.9, 3), (3.0, 3), (3.1, 3)]
+)
+def test_a_cumulative_distribution_is_inverted(target: float, place: int) -> None:
+    """Never at a weight of 0, also where rounding has put the target at the end or behind it."""
+    heights = torch.tensor([0.0, 1.0, 0.0, 2.0, 0.0], dtype=torch.float64).cumsum(0)[None]
+    assert int(invert(heights, torch.tensor([[target]], dtype=torch.float64))) == place

@@ -121,6 +121,9 @@ class Edits:
         start = row * self.vocabulary
         self._banned += [start + token for token in tokens if 0 <= token < self.vocabulary]
 
+    def __bool__(self) -> bool:
+        return bool(self._repeated or self._present or self._banned or self._biased)
+
     def apply(self, logits: torch.Tensor) -> None:
         """Change logits of shape [rows, vocabulary], float32 and contiguous, in place."""
         flat = logits.view(-1)

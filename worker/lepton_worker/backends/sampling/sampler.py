@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import torch
@@ -89,9 +90,8 @@ class Sampler:
 
         A sequence's `ids` must hold all of its tokens so far; the chosen one is not appended.
         """
-        largest, best = logits.max(-1)
-        tokens: list[int] = best.tolist()
-        errors = _not_finite(largest)
+        tops, tokens = _largest(logits)
+        errors = _not_finite(tops)
         treated = self._treated(sequences, logits.device, errors)
         if treated:
             self._treat(treated, logits, tokens, errors)
@@ -157,7 +157,11 @@ class Sampler:
         masks = self._masks(treated, logits.device, errors)
         for place, mask in masks.items():
             changed[place] += mask
-        tops, firsts = _largest(changed)
+        if edits or masks:
+            tops, firsts = _largest(changed)
+        else:
+            # Untouched: the largest are known already, and are finite.
+            tops, firsts = [0.0] * len(treated), [tokens[item.place] for item in treated]
         for place, mask in masks.items():
             if tops[place] == float("-inf"):
                 changed[place] = logits[treated[place].place].float() + mask
@@ -213,16 +217,10 @@ def _settle(
     return drawn
 
 
-def _not_finite(largest: torch.Tensor) -> dict[int, RequestError]:
+def _not_finite(tops: Sequence[float]) -> dict[int, RequestError]:
     """An error for each row whose largest logit is infinite or no number: NaN counts as largest."""
-    if largest.isfinite().all():
-        return {}
     text = "the model computed something that is not a number"
-    return {
-        place: InternalError(text)
-        for place, finite in enumerate(largest.isfinite().tolist())
-        if not finite
-    }
+    return {place: InternalError(text) for place, top in enumerate(tops) if not isfinite(top)}
 
 
 def _mask(bits: Bits, vocabulary: int) -> torch.Tensor:

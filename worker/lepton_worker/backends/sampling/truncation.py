@@ -76,7 +76,7 @@ def _few(scaled: torch.Tensor, cuts: Sequence[Cut], numbers: Sequence[float]) ->
     counts = torch.tensor([[cut.top_k or values.shape[-1]] for cut in cuts])
     kept = weights * (torch.arange(values.shape[-1]) < counts)
     heights = kept.cumsum(-1)
-    total = heights[:, -1:] if ranked else mass(scaled)
+    total = heights[:, -1:] if ranked else mass(scaled, values[:, :1])
     stays = (heights - kept < _column([cut.top_p for cut in cuts]) * total) & (kept > 0)
     stays &= weights >= _column([cut.min_p for cut in cuts])
     stays[:, 0] = True
@@ -84,7 +84,7 @@ def _few(scaled: torch.Tensor, cuts: Sequence[Cut], numbers: Sequence[float]) ->
     if not ranked and values.shape == scaled.shape:
         settled = torch.ones_like(settled)
     heights = (kept * stays).cumsum(-1)
-    places = _invert(heights, _column(numbers) * heights[:, -1:])
+    places = invert(heights, _column(numbers) * heights[:, -1:])
     found: list[int] = torch.where(settled, tokens.gather(1, places), NONE).flatten().tolist()
     return found
 
@@ -111,11 +111,11 @@ def _all(scaled: torch.Tensor, cuts: Sequence[Cut], numbers: Sequence[float]) ->
     in_blocks = weights.view_as(blocks)
     heights = in_blocks.sum(-1).cpu().double().cumsum(-1)
     targets = _column(numbers) * heights[:, -1:]
-    chosen = _invert(heights, targets)
+    chosen = invert(heights, targets)
     below = torch.where(chosen > 0, heights.gather(1, (chosen - 1).clamp(min=0)), 0.0)
     rows = torch.arange(len(cuts), device=scaled.device)
     inside = in_blocks[rows, chosen.flatten().to(scaled.device)].cpu().double().cumsum(-1)
-    places: list[int] = (chosen * BLOCK + _invert(inside, targets - below)).flatten().tolist()
+    places: list[int] = (chosen * BLOCK + invert(inside, targets - below)).flatten().tolist()
     return places
 
 
@@ -158,9 +158,9 @@ def largest(logits: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor
     return values, tokens.gather(1, order)
 
 
-def mass(logits: torch.Tensor) -> torch.Tensor:
-    """Sum of the exponentials relative to the largest; [rows, 1], float64, on the CPU."""
-    weights = (logits - logits.amax(-1, keepdim=True)).exp_()
+def mass(logits: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+    """Sum of the exponentials relative to the largest logits; [rows, 1], float64, on the CPU."""
+    weights = (logits - peaks.to(logits.device)).exp_()
     return _in_blocks(weights, 0.0).sum(-1).cpu().double().cumsum(-1)[:, -1:]
 
 
@@ -179,7 +179,7 @@ def _falling(row: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.sort(row.numpy())[::-1].copy())
 
 
-def _invert(heights: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def invert(heights: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Where cumulative weights [rows, n] pass the targets [rows, 1]; never at a weight of 0."""
     passed = (heights <= targets).sum(-1, keepdim=True)
     last = (heights < heights[:, -1:]).sum(-1, keepdim=True)
