@@ -209,6 +209,12 @@ def test_a_text_ends(
     assert (seen, completion.stopped, completion.output_tokens) == (text, stopped, count)
 
 
+def test_an_end_is_not_part_of_the_text(echo_model: Model) -> None:
+    job = GenerateJob(prompt_of(1), Sampling(9, ends=frozenset(b"!")))
+    seen, completion = shown(echo_model, job, [*b"hi!"], 1)
+    assert (seen, completion.output_tokens) == ("hi", 3)
+
+
 def test_an_end_that_is_ignored_is_a_token_like_others(echo_model: Model) -> None:
     seen, completion = shown(
         echo_model, GenerateJob(prompt_of(1), Sampling(9)), [*b"hi", END, 33], 1

@@ -138,6 +138,11 @@ def test_a_model_without_a_template_does_not_chat(
         rendered(echo_model, template, HELLO)
 
 
+def test_lines_of_statements_leave_nothing_behind(echo_model: Model) -> None:
+    template = "a\n  {% if messages %}\nb\n  {% endif %}\n  {{ messages[0].role }}\n"
+    assert rendered(echo_model, template, HELLO) == "a\nb\n  user"
+
+
 def test_json_is_not_escaped_for_html(echo_model: Model) -> None:
     text = "{{ messages[0].content | tojson(separators=(',', ':')) }}"
     assert rendered(echo_model, text, Message("user", "<a> & 'b' é")) == "\"<a> & 'b' é\""

@@ -170,6 +170,11 @@ def test_lengths(
     assert (sampling.max_new_tokens, sampling.min_new_tokens) == expected
 
 
+def test_answers_are_greedy_whatever_the_model_says(seq2seq: Model) -> None:
+    model = dataclasses.replace(seq2seq, defaults=GenerationDefaults(temperature=0.7))
+    assert job(model, Order(), "abc").job.sampling.temperature == 0.0
+
+
 def test_a_long_text_is_refused_or_cut(seq2seq: Model) -> None:
     with pytest.raises(ContextLengthExceeded) as caught:
         job(seq2seq, Order(), "x" * 65)
