@@ -75,7 +75,8 @@ class GrpcTarget:
                 sampling=generation_pb2.Sampling(
                     max_new_tokens=item.new_tokens, temperature=0, ignore_eos=True
                 ),
-            )
+            ),
+            timeout=item.patience,
         )
         try:
             async for event in call:

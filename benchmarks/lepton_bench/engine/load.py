@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 
-from lepton_bench.engine.outcome import CANCELLED, Record
+from lepton_bench.engine.outcome import CANCELLED, LATE, Record
 from lepton_bench.engine.target import Refused, Target
 from lepton_bench.engine.workload import Item
 
@@ -21,17 +21,22 @@ async def ask(target: Target, record: Record) -> None:
     """Ask for the record's item and write down what happens; never raises but when cancelled."""
     record.sent = time.perf_counter()
     try:
-        async with asyncio.timeout(TIMEOUT):
+        async with asyncio.timeout(_patience(record)):
             await _listen(target, record)
     except Refused as error:
         record.outcome = str(error)
     except TimeoutError:
-        record.outcome = "timeout"
+        record.outcome = LATE
     except asyncio.CancelledError:
         record.outcome = "unfinished"
         raise
     finally:
         record.end = time.perf_counter()
+
+
+def _patience(record: Record) -> float:
+    wanted = record.item.patience
+    return TIMEOUT if wanted is None else max(0.0, record.intended + wanted - record.sent)
 
 
 async def _listen(target: Target, record: Record) -> None:

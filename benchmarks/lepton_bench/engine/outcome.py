@@ -9,7 +9,7 @@ from itertools import pairwise
 from lepton_bench.engine.workload import Item
 from lepton_bench.figures import quantile
 
-OK, CANCELLED = "ok", "cancelled"
+OK, CANCELLED, LATE = "ok", "cancelled", "late"
 
 TTFT_LIMIT = 1.0
 """Seconds within which a good answer begins."""

@@ -19,6 +19,8 @@ class Item:
     tenant: str = ""
     cancel_after: int | None = None
     """The caller hangs up when it has so many tokens."""
+    patience: float | None = None
+    """Seconds after which the caller has no use for the answer; a gRPC server is told."""
 
 
 @dataclass(frozen=True)

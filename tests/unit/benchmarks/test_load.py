@@ -3,7 +3,7 @@ import time
 from collections.abc import AsyncGenerator
 
 from lepton_bench.engine.load import closed, opened
-from lepton_bench.engine.outcome import CANCELLED
+from lepton_bench.engine.outcome import CANCELLED, LATE
 from lepton_bench.engine.target import Piece, Refused, whole
 from lepton_bench.engine.workload import Item
 
@@ -84,6 +84,14 @@ async def test_a_stalled_caller_is_charged_from_the_moment_it_was_meant_to_ask()
     await blocked
     assert records[0].sent - records[0].intended > 0.02
     assert records[0].ttft >= records[0].sent - records[0].intended
+
+
+async def test_a_caller_without_patience_is_late() -> None:
+    fake = Fake(asyncio.Event())
+    items = [Item("a", 1, 1, patience=0.01)]
+    records = await opened(fake, items, [0.0], grace=60)
+    assert records[0].outcome == LATE
+    assert fake.running == 0
 
 
 async def test_what_is_not_answered_at_the_end_is_unfinished() -> None:
