@@ -139,6 +139,19 @@ def test_int8_error_does_not_depend_on_the_size_of_a_row(route: Route, factor: f
 
 
 @pytest.mark.parametrize("route", routes(), ids=str)
+def test_int8_row_of_no_numbers_or_nothing_spoils_only_itself(route: Route) -> None:
+    packed = RowwiseInt8(linear().weight.detach(), None, route)
+    x = torch.randn(4, 96)
+    with torch.inference_mode():
+        good = packed(x)
+        x[1], x[3] = float("nan"), 0.0
+        found = packed(x)
+    assert torch.equal(found[[0, 2]], good[[0, 2]])
+    assert found[1].isnan().all()
+    assert not found[3].any()
+
+
+@pytest.mark.parametrize("route", routes(), ids=str)
 def test_int8_does_not_saturate_at_full_scale(route: Route) -> None:
     packed = RowwiseInt8(torch.ones(32, 1024), None, route)
     signs = torch.cat([torch.ones(2, 1024), -torch.ones(2, 1024)])
