@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from lepton_worker.errors import RequestError
 from lepton_worker.model import Model, Pooling
 from lepton_worker.request import GenerateJob, Sampling, Task, TokenLogprob, Tokens, Vector
+
+Quantization: TypeAlias = Literal["auto", "none", "float16", "int8", "bfloat16"]
+"""Format of the weights of linear layers."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class LoadOrder:
     task: Task
     device: str = "auto"
     dtype: str = "auto"
-    quantization: str = "auto"
+    quantization: Quantization = "auto"
     max_length: int | None = None
     threads: int = 1
     memory: int | None = None

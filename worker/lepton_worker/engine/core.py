@@ -7,13 +7,12 @@ decides, and hands over what the step led to; while there is work it waits for n
 import logging
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from lepton_worker.backends.base import Backend, DecoderSequence, EncodeInput, Progress, Span
+from lepton_worker.engine.asked import Asked
 from lepton_worker.engine.link import Port
 from lepton_worker.engine.messages import (
-    Answer,
     Ask,
     Cancel,
     Ended,
@@ -32,7 +31,6 @@ from lepton_worker.errors import (
     DeadlineExceeded,
     DeviceLost,
     InternalError,
-    LeptonError,
     RequestError,
 )
 from lepton_worker.model import Model
@@ -66,6 +64,7 @@ class Core:
         self, backend: Backend, model: Model, port: Port, clock: Clock = time.monotonic
     ) -> None:
         self._backend = backend
+        self._asked = Asked(backend)
         self._port = port
         self._clock = clock
         self._costs = Costs()
@@ -108,7 +107,8 @@ class Core:
         elif isinstance(message, Cancel):
             self._leave(message.number)
         elif isinstance(message, Ask):
-            self._out.append(self._answered(message))
+            answer = self._asked.answer(message)
+            self._out += [answer] if answer else []
         elif isinstance(message, Stop):
             raise Stopped
 
@@ -120,26 +120,6 @@ class Core:
             self._out.append(Failed(message.number, error))
         else:
             self._entries[message.number] = entry
-
-    def _answered(self, ask: Ask) -> Answer:
-        try:
-            method: dict[str, Callable[..., object]] = {
-                "load_adapter": self._load_adapter,
-                "unload_adapter": self._unload_adapter,
-            }
-            return Answer(ask.number, method[ask.method](*ask.arguments))
-        except LeptonError as error:
-            return Answer(ask.number, error=error)
-        except Exception:
-            log.exception("%s failed", ask.method)
-            failure = InternalError(f"{ask.method} failed; the log of the worker says how")
-            return Answer(ask.number, error=failure)
-
-    def _load_adapter(self, name: object, folder: object, source: object) -> object:
-        return self._backend.load_adapter(str(name), Path(str(folder)), str(source))
-
-    def _unload_adapter(self, name: object) -> None:
-        self._backend.unload_adapter(str(name))
 
     def _leave(self, number: int) -> None:
         """Forget a job. Twice is once."""
@@ -175,6 +155,8 @@ class Core:
         self._settle_texts(share, texts)
         self._settle_lists(share, lists)
         self._report(share, began, ended)
+        profile = self._asked.stepped()
+        self._out += [profile] if profile else []
         self._end_if_lost([*texts, *lists])
 
     def _note_taken(self, entry: Entry, now: float) -> None:

@@ -5,9 +5,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 from lepton_worker.backends import open_backend
-from lepton_worker.backends.base import Backend, LoadOrder
+from lepton_worker.backends.base import Backend, LoadOrder, Quantization
 from lepton_worker.errors import LeptonError, LoadError, WeightsCorrupt
 from lepton_worker.limits import available_threads, memory_limit
 from lepton_worker.model import Model
@@ -45,7 +46,7 @@ def load(settings: Settings, record: Record, imported: float = 0.0) -> tuple[Bac
             threads=settings.threads or available_threads(),
             memory=memory_limit(),
             pooling=read_pooling(folder),
-            quantization=settings.quantization,
+            quantization=cast(Quantization, settings.quantization),
             slots=settings.max_batch_size,
         )
         model = backend.load(order)

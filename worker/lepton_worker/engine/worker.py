@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lepton_worker import __version__
 from lepton_worker.backends.base import AdapterFacts
+from lepton_worker.backends.profiling import Profile
 from lepton_worker.engine.engine import Engine
 from lepton_worker.engine.link import Link
 from lepton_worker.engine.side import main_of
@@ -66,6 +67,7 @@ class Worker:
             link or ThreadLink(main_of(settings)), settings.max_queue_depth, metrics
         )
         self._watch: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[object] | None = None
         self._started_at = started_at
         self._tokenizer_threads = ThreadPoolExecutor(
             TOKENIZER_THREADS, thread_name_prefix="tokenizer"
@@ -160,6 +162,17 @@ class Worker:
         self.adapters.pop(name, None)
         await self._engine.without_adapter(name)
         await self._engine.ask("unload_adapter", name)
+
+    async def profile(self, steps: int, trace: bool) -> Profile:
+        """Record the engine's next steps; lost when the caller hangs up before they are over."""
+        self.engine()
+        try:
+            recorded = await self._engine.ask("profile", steps, trace)
+        except asyncio.CancelledError:
+            self._ending = asyncio.create_task(self._engine.ask("end_profile"))
+            raise
+        assert isinstance(recorded, Profile)
+        return recorded
 
     async def tokenize(self, model: Model, texts: Sequence[str], truncate: bool) -> list[Tokenized]:
         """Tokenize beside the event loop."""

@@ -23,6 +23,7 @@ STATES = {
 }
 ADAPTER_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 SHORTEST_INTERVAL, USUAL_INTERVAL = 0.1, 1.0
+USUAL_STEPS, MOST_STEPS = 20, 1000
 
 
 class ControlServicer(control_pb2_grpc.ControlServicer):
@@ -114,6 +115,28 @@ class ControlServicer(control_pb2_grpc.ControlServicer):
                 raise AdapterNotFound(f"no adapter {request.name!r} is loaded; loaded: {known}")
             await worker.unload_adapter(request.name)
         return control_pb2.UnloadAdapterResponse()
+
+    async def Profile(
+        self, request: control_pb2.ProfileRequest, context: Context
+    ) -> control_pb2.ProfileResponse:
+        """Record the next steps; comes back when there were so many."""
+        steps = request.steps or USUAL_STEPS
+        if not 1 <= steps <= MOST_STEPS:
+            convert.raise_for([Violation("steps", f"must be between 1 and {MOST_STEPS}")])
+        profile = await self._worker.profile(steps, request.trace)
+        return control_pb2.ProfileResponse(
+            steps=profile.steps,
+            operators=[
+                control_pb2.ProfileResponse.Operator(
+                    name=item.name,
+                    calls=item.calls,
+                    self_cpu=convert.duration(item.cpu_seconds),
+                    self_device=convert.duration(item.device_seconds),
+                )
+                for item in profile.operators
+            ],
+            trace=profile.trace,
+        )
 
     async def ListAdapters(
         self, request: control_pb2.ListAdaptersRequest, context: Context
