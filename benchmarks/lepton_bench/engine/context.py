@@ -20,7 +20,7 @@ from lepton_bench.figures import Figure
 
 SEED = 20
 LONGEST_NOTE = 200
-PREFERRED = ("lepton-float16", "lepton-float32", "lepton-int8")
+PREFERRED = ("lepton-float16", "lepton-float32", "lepton-int8", "lepton-bfloat16", "lepton-auto")
 """Whose figure has no suffix: ours with weights packed as float16, where it can."""
 
 
@@ -88,12 +88,10 @@ class Context:
         """The worker, once for each way to hold weights that it knows."""
         kinds = self.options.ours
         for kind in kinds:
-            if kind != "float32" and not self.roster.quantizes:
-                self.missing[f"lepton-{kind}"] = "this worker has no option --quantization"
+            if not self.roster.holds(kind):
+                self.missing[f"lepton-{kind}"] = "this worker has no such --quantization"
         return [
-            self.roster.ours(shape, kind, **settings)
-            for kind in kinds
-            if kind == "float32" or self.roster.quantizes
+            self.roster.ours(shape, kind, **settings) for kind in kinds if self.roster.holds(kind)
         ]
 
     @asynccontextmanager

@@ -19,8 +19,8 @@ PARTS = (
 )
 """Parts in the order in which they run: later ones use the limits and capacities of earlier."""
 
-OURS = ("float32", "float16", "int8")
-"""How the worker is asked to hold its weights, by name."""
+OURS = ("float32", "float16", "int8", "bfloat16", "auto")
+"""How the worker is asked to hold its weights, by name; `auto` is what it chooses by itself."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Sizes:
     waves: int
     """Requests a stream answers in one run."""
     long_requests: int
+    capacity_requests: int
+    """Requests of the closed loop that tells the capacity."""
     open_seconds: float
     shares: tuple[float, ...]
     """Open-loop rates as shares of the own capacity."""
@@ -54,6 +56,7 @@ FULL = Sizes(
     streams=(1, 4, 8, 16),
     waves=3,
     long_requests=16,
+    capacity_requests=64,
     open_seconds=60,
     shares=(0.3, 0.5, 0.7, 0.9, 1.2, 2.0),
     cold_starts=4,
@@ -67,6 +70,7 @@ QUICK = Sizes(
     streams=(1, 4, 16),
     waves=1,
     long_requests=8,
+    capacity_requests=12,
     open_seconds=8,
     shares=(0.5, 2.0),
     cold_starts=1,
@@ -104,7 +108,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--rounds", type=int, help="A-B-B-A rounds (4; 1 when quick)")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--peers", nargs="*", metavar="NAME", help="only these peers")
-    parser.add_argument("--ours", nargs="+", choices=OURS, default=OURS, metavar="WEIGHTS")
+    parser.add_argument("--ours", nargs="+", choices=OURS, metavar="WEIGHTS", help=", ".join(OURS))
     parser.add_argument("--worker", default=f"{sys.executable} -m lepton_worker", metavar="COMMAND")
     parser.add_argument("--large", action="store_true", help="decoder of 0.5B instead of 125M")
     parser.add_argument("--threads", type=int, help="cores for each server (all but one)")
@@ -114,7 +118,7 @@ def parse(arguments: Sequence[str]) -> Options:
         rounds=found.rounds or (1 if found.quick else 4),
         parts=tuple(part for part in PARTS if part in (found.only or PARTS)),
         peers=None if found.peers is None else tuple(found.peers),
-        ours=tuple(found.ours),
+        ours=tuple(found.ours or (OURS[:3] if found.quick else OURS)),
         worker=tuple(shlex.split(found.worker)),
         large=found.large,
         threads=found.threads,

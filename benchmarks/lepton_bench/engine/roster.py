@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from lepton_bench.engine.environments import Environment, prepare
 from lepton_bench.engine.grpc_target import GrpcTarget
 from lepton_bench.engine.http_target import JsonTarget, OpenAiTarget
 from lepton_bench.engine.models import CACHE, Shape
+from lepton_bench.engine.options import OURS
 from lepton_bench.engine.order import Cores
 from lepton_bench.engine.processes import Child, single_purpose
 from lepton_bench.engine.workload import Item
@@ -46,7 +48,6 @@ PADDED = ("litserve-8", "litserve-32", "mlserver")
 SERVERS = (*PADDED, "kserve")
 """The last joins no requests: each text is a batch."""
 
-QUANTIZATION = {"float32": "none", "float16": "float16", "int8": "int8"}
 CB = ("--continuous-batching", "--cb-num-blocks", "64", "--cb-max-batch-tokens", "512")
 """Cache of 16 k tokens; by default it takes most of the machine's memory."""
 
@@ -65,8 +66,8 @@ class Roster:
 
     cores: Cores
     worker: tuple[str, ...]
-    quantizes: bool
-    """Whether the worker has the option `--quantization`."""
+    offered: frozenset[str]
+    """Values of the worker's option `--quantization`; empty when it has none."""
 
     @property
     def threads(self) -> int:
@@ -74,7 +75,7 @@ class Roster:
         return len(self.cores.server)
 
     def ours(self, shape: Shape, weights: str, *, batch: int = 32) -> Server:
-        """The worker with its weights held as float32, float16 or int8."""
+        """The worker with its weights held in one of the ways of `options.OURS`."""
         port = free_port()
         # fmt: off
         command = [
@@ -84,13 +85,17 @@ class Roster:
             "--max-batch-size", str(batch), "--drain-seconds", "0",
         ]
         # fmt: on
-        if self.quantizes:
-            command += ["--quantization", QUANTIZATION[weights]]
+        if self.offered:
+            command += ["--quantization", quantization(weights)]
         return Server(
             f"lepton-{weights}",
             self._spawner(f"lepton-{weights}", command),
             lambda: GrpcTarget(port, shape.task),
         )
+
+    def holds(self, weights: str) -> bool:
+        """Whether the worker can hold its weights so; any can as float32."""
+        return weights == "float32" or quantization(weights) in self.offered
 
     def metrics_of(self, server: Server) -> str:
         """Address of the metrics of a running worker of ours."""
@@ -255,10 +260,22 @@ def _v2_body(item: Item) -> dict[str, Any]:
     return {"inputs": [text]}
 
 
-async def can_quantize(worker: Sequence[str]) -> bool:
-    """Whether the worker's help names the option."""
+def quantization(weights: str) -> str:
+    """Value of the worker's option for a way to hold weights."""
+    return "none" if weights == "float32" else weights
+
+
+def offered_by(help_text: str) -> frozenset[str]:
+    """Values that a worker's help names for `--quantization`."""
+    option = re.search(r"\n\s+--quantization\b(.*?)\[LEPTON_QUANTIZATION\]", help_text, re.DOTALL)
+    words = set(re.findall(r"\w+", option[1])) if option else set()
+    return frozenset(words & {"none", *OURS})
+
+
+async def offered(worker: Sequence[str]) -> frozenset[str]:
+    """Values that the worker has for `--quantization`."""
     process = await asyncio.create_subprocess_exec(
         *worker, "--help", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     output, _ = await process.communicate()
-    return b"--quantization" in output
+    return offered_by(output.decode())

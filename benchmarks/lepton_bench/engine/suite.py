@@ -26,7 +26,7 @@ from lepton_bench.engine.parts import (
     overhead,
     victim,
 )
-from lepton_bench.engine.roster import Roster, can_quantize
+from lepton_bench.engine.roster import Roster, offered
 
 Part = Callable[[Context], Awaitable[None]]
 
@@ -57,14 +57,14 @@ async def _run(chosen: Options, words: str) -> int:
     about = figures.machine()
     cores = order.split(sorted(os.sched_getaffinity(0)), chosen.threads)
     os.sched_setaffinity(0, cores.client)
-    quantizes = await can_quantize(chosen.worker)
+    values = await offered(chosen.worker)
     console = Console(stderr=True)
     failed = 0
     with _progress(console) as progress:
         bar = progress.add_task("", total=len(chosen.parts))
         context = Context(
             chosen,
-            Roster(cores, chosen.worker, quantizes),
+            Roster(cores, chosen.worker, values),
             lambda text: progress.update(bar, description=text),
         )
         for part in chosen.parts:

@@ -13,6 +13,7 @@ from lepton_bench.engine.parts.open_load import Point, kept
 from lepton_bench.engine.parts.overhead import step_seconds
 from lepton_bench.engine.peers.line_loop import sorted_batches
 from lepton_bench.engine.proc import Stat, peak_kib, read_stat
+from lepton_bench.engine.roster import offered_by
 from lepton_bench.engine.suite import MEASURES
 from lepton_bench.engine.target import Refused
 
@@ -125,3 +126,18 @@ def test_options_have_quick_and_full_sizes() -> None:
 
 def test_every_part_can_be_run() -> None:
     assert tuple(MEASURES) == PARTS
+
+
+HELP = """
+usage: lepton-worker [-h] [--dtype X] [--quantization X] [--threads X]
+
+  --dtype X             one of auto, float32 (default: auto) [LEPTON_DTYPE]
+  --quantization X      of weights: auto, none,
+                        float16, int8 (default: auto) [LEPTON_QUANTIZATION]
+  --threads X           bfloat16 [LEPTON_THREADS]
+"""
+
+
+def test_the_help_of_a_worker_tells_how_it_can_hold_weights() -> None:
+    assert offered_by(HELP) == {"auto", "none", "float16", "int8"}
+    assert offered_by(HELP.replace("quantization", "other")) == frozenset()

@@ -8,7 +8,7 @@ from lepton_bench.engine.contestants import Contestant, Run, Server
 from lepton_bench.engine.context import Context, Curve, ours_of
 from lepton_bench.engine.models import Shape
 from lepton_bench.engine.outcome import by_processor, median, ratio
-from lepton_bench.engine.parts.limits import known, weight_bytes
+from lepton_bench.engine.parts.limits import BYTES, known, weight_bytes
 from lepton_bench.engine.roster import DECODER_PEERS
 from lepton_bench.engine.workload import EVEN_PROMPTS, LONG_PROMPTS, Item, prompts
 
@@ -95,6 +95,8 @@ def _pairs(context: Context, shape: Shape, runs: Runs) -> None:
             ("transformers-cb", "decode_vs_transformers_cb_engine"),
         ):
             _pair(context, f"{name}_c{streams}", ours, theirs, streams, runs)
+            if "auto" in context.options.ours:
+                _pair(context, f"{name}_c{streams}_auto", "lepton-auto", theirs, streams, runs)
         name = f"decode_int8_vs_ctranslate2_c{streams}"
         _pair(context, name, "lepton-int8", "ctranslate2", streams, runs)
     context.figure(
@@ -126,6 +128,8 @@ def _pair(context: Context, name: str, ours: str, theirs: str, streams: int, run
 def _limit(context: Context, shape: Shape, runs: Runs, items: Sequence[Item]) -> None:
     assert context.limits is not None
     kind = _ours(runs).removeprefix("lepton-")
+    if kind not in BYTES:
+        return
     taken = [run.summary for run in runs.get((f"lepton-{kind}", 1), ()) if run.summary]
     tpot = median([summary.tpot_p50 for summary in taken])
     tokens = items[0].prompt_tokens + items[0].new_tokens // 2

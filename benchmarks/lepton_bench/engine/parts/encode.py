@@ -14,7 +14,12 @@ from lepton_bench.engine.workload import ENCODED, Item, texts
 
 CALLERS = 32
 SEED = 3
-KINDS = {"float32": "float32", "float16": "float16-packed", "int8": "int8"}
+KINDS = {
+    "float32": "float32",
+    "float16": "float16-packed",
+    "bfloat16": "bfloat16",
+    "int8": "int8",
+}
 """Which measured rate of multiplication bounds which weights of ours."""
 
 Runs = dict[str, list[Run]]
@@ -68,8 +73,10 @@ def _ratios(context: Context, shape: Shape, suffix: str, runs: Runs, count: int)
     pairs = (
         ("encode_vs_padded_fifo", "lepton-float32", padded),
         ("encode_int8_vs_padded_fifo", "lepton-int8", padded),
+        ("encode_auto_vs_padded_fifo", "lepton-auto", padded),
         ("encode_vs_best_server", "lepton-float32", server),
         ("encode_int8_vs_best_server", "lepton-int8", server),
+        ("encode_auto_vs_best_server", "lepton-auto", server),
         ("encode_vs_onnxruntime", "lepton-float32", "onnxruntime"),
         ("encode_vs_openvino", "lepton-float32", "openvino"),
         ("encode_int8_vs_onnxruntime_int8", "lepton-int8", "onnxruntime-int8"),
@@ -92,7 +99,7 @@ def _ratios(context: Context, shape: Shape, suffix: str, runs: Runs, count: int)
 
 def _against_limit(context: Context, shape: Shape, suffix: str, found: dict[str, float]) -> None:
     assert context.limits is not None
-    for weights in context.options.ours:
+    for weights in (kind for kind in context.options.ours if kind in KINDS):
         rate = context.limits.rates.get(KINDS[weights])
         speed = found.get(f"lepton-{weights}")
         share = speed * 2 * shape.matrix_weights / rate if speed and rate else None

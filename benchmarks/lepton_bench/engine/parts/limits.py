@@ -10,7 +10,7 @@ from lepton_bench.engine.context import Context, Limits
 from lepton_bench.engine.models import SHAPES, Shape
 from lepton_bench.engine.processes import single_purpose
 
-BYTES = {"float32": 4, "float16": 2, "int8": 1}
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes of a weight, by how ours holds them."""
 
 

@@ -78,7 +78,7 @@ async def single(server: Server, items: Sequence[Item]) -> float:
 
 async def capacity(server: Server, items: Sequence[Item]) -> float:
     """Requests a second that a closed loop of many callers gets."""
-    run = await server.run(items[: 2 * STREAMS], STREAMS)
+    run = await server.run(items, STREAMS)
     assert run.summary is not None
     return run.summary.requests_s
 
@@ -100,7 +100,8 @@ async def _sweep(
     context: Context, server: Server, items: Sequence[Item], number: int
 ) -> list[Point]:
     await server.run(items[:2], 2)  # warms up
-    pace, most = await single(server, items), await capacity(server, items)
+    some = items[: context.options.sizes.capacity_requests]
+    pace, most = await single(server, items), await capacity(server, some)
     seconds = context.options.sizes.open_seconds
     hurried = [patient(item, pace) for item in items]
     points = []

@@ -28,7 +28,7 @@ async def measure(context: Context) -> None:
     async def one(contestant: Contestant, number: int) -> None:
         assert isinstance(contestant, Server)
         await contestant.run(items[:2], 2)  # warms up
-        rate = SHARE * await capacity(contestant, items)
+        rate = SHARE * await capacity(contestant, items[: context.options.sizes.capacity_requests])
         seconds = 2 * context.options.sizes.open_seconds
         alone = await _quiet(contestant, items, rate, seconds, number)
         context.tell(f"{contestant.name}: beside a neighbour")
