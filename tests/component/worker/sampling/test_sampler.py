@@ -213,6 +213,19 @@ def test_logits_that_are_masked_by_the_model_are_fine() -> None:
     assert max(tokens(sampler().choose(batch, logits))) < 100
 
 
+@pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.parametrize("width", [WIDTH - 50, WIDTH, WIDTH + 7])
+def test_logits_of_another_width(width: int, options: dict[str, Any]) -> None:
+    """Heads that are wider than the embeddings choose nothing that has none; narrow ones work."""
+    logits = torch.zeros(3, width)
+    logits[:, min(width, WIDTH) - 1] = 5
+    logits[:, WIDTH:] = 9
+    batch = [text(1, WIDTH - 1, width - 1, seed=1, **options) for _ in range(3)]
+    found = tokens(sampler().choose(batch, logits))
+    assert found == [found[0]] * 3
+    assert found[0] < min(width, WIDTH)
+
+
 def test_when_no_token_is_left_the_request_is_told() -> None:
     blocked = text(1, ends=frozenset(range(WIDTH)), min_new_tokens=1)
     error, other = sampler().choose([blocked, text(1)], random_logits(2))

@@ -20,7 +20,7 @@ from lepton_worker.backends.sampling.truncation import Cut, draw, invert, larges
 
 pytestmark = pytest.mark.component
 
-COUNT = 800
+COUNT = 500
 EVEN = [(number + 0.5) / COUNT for number in range(COUNT)]
 
 ROADS = [

@@ -64,7 +64,7 @@ class Sampler:
         constraints: Constraints | None,
         beginning: Sequence[int] | None = None,
     ) -> None:
-        """`vocabulary` is the width of the logits.
+        """Tokens from `vocabulary` on have no embedding: wider logits are cut there.
 
         `beginning` is for encoder-decoders: the tokens that their decoder begins with. The
         penalties count these in place of the prompt, which is another text.
@@ -90,9 +90,10 @@ class Sampler:
 
         A sequence's `ids` must hold all of its tokens so far; the chosen one is not appended.
         """
+        logits = logits[:, : self._vocabulary]
         tops, tokens = _largest(logits)
         errors = _not_finite(tops)
-        treated = self._treated(sequences, logits.device, errors)
+        treated = self._treated(sequences, logits, errors)
         if treated:
             self._treat(treated, logits, tokens, errors)
         ended = _take(treated, tokens, errors)
@@ -105,7 +106,7 @@ class Sampler:
     def _treated(
         self,
         sequences: Sequence[DecoderSequence],
-        device: torch.device,
+        logits: torch.Tensor,
         errors: dict[int, RequestError],
     ) -> list[_Treated]:
         """The rows that are not plainly greedy, up to date with their tokens."""
@@ -114,7 +115,7 @@ class Sampler:
             if place in errors:
                 continue
             try:
-                row = self._rows.get(sequence) or self._begin(sequence, device)
+                row = self._rows.get(sequence) or self._begin(sequence, logits)
                 position = row.position(sequence)
                 if self._suppresses(position) or not row.is_plain(position):
                     row.follow(sequence)
@@ -127,10 +128,10 @@ class Sampler:
         suppressed = self._defaults.suppressed
         return bool(suppressed or (position == 0 and self._defaults.suppressed_first))
 
-    def _begin(self, sequence: DecoderSequence, device: torch.device) -> Row:
+    def _begin(self, sequence: DecoderSequence, logits: torch.Tensor) -> Row:
         constraint = sequence.sampling.constraint
         matcher = self._matcher(constraint) if constraint else None
-        row = Row(sequence, matcher, self._beginning, self._vocabulary, device)
+        row = Row(sequence, matcher, self._beginning, logits.shape[-1], logits.device)
         self._rows[sequence] = row
         return row
 
@@ -150,11 +151,11 @@ class Sampler:
         """Put the tokens of treated rows in place, or their errors."""
         # A copy in any case: `logits` stay as they are for the log probabilities.
         changed = logits[[item.place for item in treated]].float()
-        edits = Edits(self._vocabulary, logits.device)
+        edits = Edits(logits.shape[-1], logits.device)
         for place, item in enumerate(treated):
             item.row.edit(edits, place, item.position, self._defaults)
         edits.apply(changed)
-        masks = self._masks(treated, logits.device, errors)
+        masks = self._masks(treated, logits, errors)
         for place, mask in masks.items():
             changed[place] += mask
         if edits or masks:
@@ -174,7 +175,7 @@ class Sampler:
     def _masks(
         self,
         treated: list[_Treated],
-        device: torch.device,
+        logits: torch.Tensor,
         errors: dict[int, RequestError],
     ) -> dict[int, torch.Tensor]:
         """What to add to the logits of rows that have a grammar."""
@@ -183,7 +184,7 @@ class Sampler:
             if item.row.matcher:
                 try:
                     bits = item.row.matcher.allowed(item.row.sampling.ends)
-                    masks[place] = _mask(bits, self._vocabulary).to(device)
+                    masks[place] = _mask(bits, logits.shape[-1]).to(logits.device)
                 except InvalidRequest as error:
                     errors[item.place] = error
         return masks
