@@ -134,19 +134,25 @@ class WrittenCalls:
     async def _answers(
         self, seat: Seat, count: int, prepare: Callable[[int], list[Prepared]]
     ) -> list[Done]:
-        """One answer for each input, as many at a time as the model writes at once."""
-        gate = asyncio.Semaphore(seat.model.slots)
+        """One answer for each input, as many at a time as the model writes at once.
+
+        Inputs are prepared one by one and not far ahead: a long list leaves time to other calls.
+        """
+        slots = seat.model.slots
+        taken, writing, preparing = map(asyncio.Semaphore, (2 * slots, slots, 1))
 
         async def part(prepared: Prepared) -> Part:
-            async with gate:
+            async with writing:
                 return await self._answer(seat, prepared)
 
         async def answer(index: int) -> Done:
-            try:
-                prepared = await asyncio.to_thread(prepare, index)
-                return await _all([part(item) for item in prepared])
-            except (InvalidRequest, OutOfMemory) as error:
-                return error
+            async with taken:
+                try:
+                    async with preparing:
+                        prepared = await asyncio.to_thread(prepare, index)
+                    return await _all([part(item) for item in prepared])
+                except (InvalidRequest, OutOfMemory) as error:
+                    return error
 
         return await _all([answer(index) for index in range(count)])
 

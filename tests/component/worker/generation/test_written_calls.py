@@ -1,5 +1,6 @@
 """Score against the loss of transformers; Summarise and Translate of a chat model."""
 
+import asyncio
 import math
 from typing import Any
 
@@ -7,7 +8,7 @@ import grpc
 import pytest
 import torch
 
-from lepton.v1 import text_pb2
+from lepton.v1 import control_pb2, text_pb2
 from lepton_testing.hosted import Served
 
 pytestmark = pytest.mark.component
@@ -78,6 +79,29 @@ def test_a_long_text_is_written_of_in_parts(parrot: Served) -> None:
     assert not long.truncated
     request.overflow = text_pb2.OVERFLOW_REJECT
     assert parrot.text.Summarise(request).results[0].error.code
+
+
+def in_hand(served: Served) -> tuple[int, int]:
+    load = served.control.GetLoad(control_pb2.GetLoadRequest())
+    return load.waiting, load.running
+
+
+@pytest.mark.parametrize("seconds", [None, 0.3], ids=["cancelled", "late"])
+async def test_a_list_that_nobody_waits_for_is_left(parrot: Served, seconds: float | None) -> None:
+    # Some 400 000 steps of the model, if nobody ends it.
+    request = text_pb2.SummariseRequest(inputs=["x" * 300] * 4000, max_tokens=100)
+    call = parrot.text.Summarise.future(request, timeout=seconds)
+    async with asyncio.timeout(20):
+        while not call.done() and in_hand(parrot) == (0, 0):  # noqa: ASYNC110 - over the wire
+            await asyncio.sleep(0.01)
+        if seconds is None:
+            call.cancel()
+        while not call.done() or in_hand(parrot) != (0, 0):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    expected = grpc.StatusCode.CANCELLED if seconds is None else grpc.StatusCode.DEADLINE_EXCEEDED
+    assert call.code() is expected
+    again = parrot.text.Score(text_pb2.ScoreRequest(inputs=["still here"]))
+    assert not again.results[0].error.code
 
 
 @pytest.mark.parametrize(
