@@ -75,14 +75,18 @@ class Frame:
 
     def around(self, first: Sequence[int], second: Sequence[int] = ()) -> Tokens:
         """Tokens of one text, or of two, as the model takes them."""
-        kinds = (*self.front, *_typed(first, self.segments[0]), *self.middle)
-        kinds = (*kinds, *_typed(second, self.segments[1]), *self.back)
-        types = tuple(kind for _, kind in kinds) if self.typed else None
-        return Tokens(tuple(token for token, _ in kinds), types)
+        front, middle, back = (
+            tuple(token for token, _ in part) for part in (self.front, self.middle, self.back)
+        )
+        ids = (*front, *first, *middle, *second, *back)
+        return Tokens(ids, self._types(len(first), len(second)) if self.typed else None)
 
-
-def _typed(ids: Sequence[int], segment: int) -> list[tuple[int, int]]:
-    return [(token, segment) for token in ids]
+    def _types(self, first: int, second: int) -> tuple[int, ...]:
+        front, middle, back = (
+            tuple(kind for _, kind in part) for part in (self.front, self.middle, self.back)
+        )
+        one, other = self.segments
+        return (*front, *(one,) * first, *middle, *(other,) * second, *back)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from lepton_worker.tasks.reading import (
     empty,
     fit,
     plain,
+    read_text,
     read_texts,
     uncut,
 )
@@ -132,7 +133,7 @@ async def _by_vectors(
 ) -> tuple[Ran, list[float | None]]:
     model = call.model
     before = rerank.prompt(model.prompts, rerank.QUERY_PROMPTS)
-    (query,) = await beside(read_texts, model, [request.query], overflow, "query", before)
+    query = await beside(read_text, model, before + request.query, overflow, "query")
     if query.error is not None:
         raise query.error
     before = rerank.prompt(model.prompts, rerank.DOCUMENT_PROMPTS)

@@ -74,9 +74,9 @@ class Shape:
         """Tokens that the long text may have; negative if the other one alone is too long."""
         return self.model.max_length - self.frame.count - max(self.reserved, len(self.other))
 
-    def window(self, ids: tuple[int, ...], start: int, stop: int) -> Window:
+    def window(self, part: Part, start: int, stop: int) -> Window:
         """Tokens `start` to `stop` of the long text."""
-        own, front = ids[start:stop], len(self.frame.front)
+        own, front = part.ids[start:stop], len(self.frame.front)
         if self.long_second:
             offset = front + len(self.other) + len(self.frame.middle)
             return Window(self.frame.around(self.other, own), start, stop, offset)
@@ -93,6 +93,12 @@ def read_texts(
         fit(shape, part, f"{field}[{index}]") if text else empty(f"{field}[{index}]")
         for index, (text, part) in enumerate(zip(texts, parts, strict=True))
     ]
+
+
+def read_text(model: Model, text: str, overflow: Overflow, field: str) -> Reading:
+    """One text that is not empty."""
+    (part,) = plain(model, [text], overflow)
+    return fit(Shape(model, model.tokenizer.frame(), overflow), part, field)
 
 
 def read_places(
@@ -177,7 +183,7 @@ def fit(shape: Shape, part: Part, field: str) -> Reading:
     places = [(0, min(len(part.ids), shape.room))]
     if shape.overflow is Overflow.WINDOW:
         places = cuts(len(part.ids), shape.room)
-    windows = tuple(shape.window(part.ids, start, stop) for start, stop in places)
+    windows = tuple(shape.window(part, start, stop) for start, stop in places)
     return Reading(windows, truncated=not fits and shape.overflow is Overflow.TRUNCATE)
 
 
