@@ -1,4 +1,6 @@
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,3 +70,45 @@ def tiny() -> Callable[..., Any]:
         return module
 
     return make
+
+
+TARGETS = {
+    "llama": ["q_proj", "v_proj", "up_proj", "down_proj"],
+    "bert": ["query", "value"],
+    "bert-classifier": ["query", "dense"],
+    "gpt2": ["c_attn", "c_proj"],
+}
+IDS = torch.arange(1, 13)[None]
+
+
+@pytest.fixture
+def save(tmp_path: Path, tiny: Callable[..., Any]) -> Callable[..., tuple[Path, torch.Tensor]]:
+    """Writes an adapter with PEFT; returns its folder and what PEFT computes with it."""
+    peft = pytest.importorskip("peft")
+
+    def write(
+        family: str, name: str = "one", config: str = "LoraConfig", seed: int = 1, **fields: Any
+    ) -> tuple[Path, torch.Tensor]:
+        fields = {"target_modules": TARGETS[family], "lora_alpha": 6} | fields
+        if family == "gpt2":
+            fields["fan_in_fan_out"] = True
+        if config == "LoraConfig":
+            fields = {"r": 4} | fields
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            adapted = peft.get_peft_model(tiny(family), getattr(peft, config)(**fields)).eval()
+            torch.manual_seed(seed)
+            for key, parameter in adapted.named_parameters():
+                if "lora_" in key or "modules_to_save" in key:
+                    parameter.data.normal_(std=0.3)
+            adapted.save_pretrained(tmp_path / name)
+            return tmp_path / name, _answer(adapted)
+
+    return write
+
+
+def _answer(module: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        found = module(input_ids=IDS)
+    result: torch.Tensor = found.logits if "logits" in found else found.last_hidden_state
+    return result

@@ -13,51 +13,12 @@ from safetensors.torch import load_file, save_file
 from lepton_worker.backends.linears.lora import Adapters, grouped
 from lepton_worker.backends.linears.peft_files import CONFIG, WEIGHTS
 from lepton_worker.backends.linears.replace import replace_linears, why_not
-from lepton_worker.errors import (
-    AdapterNotFound,
-    LoadError,
-    SourceNotFound,
-    TaskNotSupported,
-    WeightsCorrupt,
-    WeightsMissing,
-)
+from lepton_worker.errors import AdapterNotFound
 
 pytestmark = pytest.mark.component
 
 Make = Callable[..., Any]
-TARGETS = {
-    "llama": ["q_proj", "v_proj", "up_proj", "down_proj"],
-    "bert": ["query", "value"],
-    "bert-classifier": ["query", "dense"],
-    "gpt2": ["c_attn", "c_proj"],
-}
 IDS = torch.arange(1, 13)[None]
-
-
-@pytest.fixture
-def save(tmp_path: Path, tiny: Make) -> Callable[..., tuple[Path, torch.Tensor]]:
-    """Writes an adapter with PEFT; returns its folder and what PEFT computes with it."""
-    peft = pytest.importorskip("peft")
-
-    def write(
-        family: str, name: str = "one", config: str = "LoraConfig", seed: int = 1, **fields: Any
-    ) -> tuple[Path, torch.Tensor]:
-        fields = {"target_modules": TARGETS[family], "lora_alpha": 6} | fields
-        if family == "gpt2":
-            fields["fan_in_fan_out"] = True
-        if config == "LoraConfig":
-            fields = {"r": 4} | fields
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            adapted = peft.get_peft_model(tiny(family), getattr(peft, config)(**fields)).eval()
-            torch.manual_seed(seed)
-            for key, parameter in adapted.named_parameters():
-                if "lora_" in key or "modules_to_save" in key:
-                    parameter.data.normal_(std=0.3)
-            adapted.save_pretrained(tmp_path / name)
-            return tmp_path / name, answer(adapted)
-
-    return write
 
 
 def answer(module: Any, ids: torch.Tensor = IDS) -> torch.Tensor:
@@ -137,11 +98,9 @@ def test_head_of_a_classifier_is_replaced_for_its_rows(tiny: Make, save: Any) ->
 def test_adapter_of_the_head_class_fits_the_bare_model(tiny: Make, save: Any) -> None:
     folder, exact = save("bert")
 
-    def rename(tensors: dict[str, torch.Tensor]) -> None:
-        for key in list(tensors):
-            tensors[key.replace("model.encoder", "model.bert.encoder")] = tensors.pop(key)
-
-    rewrite(folder, rename)
+    tensors = load_file(folder / WEIGHTS).items()
+    renamed = {key.replace("model.encoder", "model.bert.encoder"): item for key, item in tensors}
+    save_file(renamed, folder / WEIGHTS)
     assert near(with_adapter(tiny("bert"), folder), exact)
 
 
@@ -264,92 +223,6 @@ def test_batch_of_another_size_than_told_is_an_error(tiny: Make, save: Any) -> N
     adapters.begin_segments([("one", 5), ("", 2), ("", 3)])
     with pytest.raises(RuntimeError, match=r"q_proj got 12 rows.*10 rows in 3 segments"):
         answer(module)
-
-
-def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
-    tensors = load_file(folder / WEIGHTS)
-    change(tensors)
-    save_file(tensors, folder / WEIGHTS)
-
-
-Q_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
-
-
-@pytest.mark.parametrize(
-    ("change", "kind", "words"),
-    [
-        (lambda t: t.pop(Q_A), WeightsMissing, "lacks lora_A of model.layers.0"),
-        (
-            lambda t: [t.pop(key) for key in list(t) if "layers.1.mlp.up_proj" in key],
-            WeightsMissing,
-            "layers.1.mlp.up_proj",
-        ),
-        (lambda t: t.update({Q_A: torch.ones(4, 96)}), WeightsCorrupt, r"\[4, 96\].*\[4, 48\]"),
-        (lambda t: t.update({Q_A: torch.ones(5, 48)}), WeightsCorrupt, r"\[5, 48\].*\[4, 48\]"),
-        (lambda t: t.update({Q_A: t[Q_A] / 0}), WeightsCorrupt, "finite"),
-        (
-            lambda t: t.update({Q_A.replace("layers.0", "layers.9"): t[Q_A].clone()}),
-            WeightsCorrupt,
-            "layers.9.self_attn.q_proj, and the base model has no such",
-        ),
-        (
-            lambda t: t.update(
-                {Q_A.replace("lora_A.weight", "lora_magnitude_vector"): torch.ones(48)}
-            ),
-            TaskNotSupported,
-            "lora_magnitude_vector",
-        ),
-        (
-            lambda t: t.update({"base_model.model.model.embed_tokens.weight": torch.ones(2, 2)}),
-            TaskNotSupported,
-            "embed_tokens.weight",
-        ),
-    ],
-)
-def test_broken_files_are_named_and_change_nothing(
-    tiny: Make, save: Any, change: Any, kind: type[LoadError], words: str
-) -> None:
-    folder, _ = save("llama")
-    rewrite(folder, change)
-    module = tiny("llama")
-    adapters = Adapters(module)
-    with pytest.raises(kind, match=words) as raised:
-        adapters.load("one", folder, "")
-    assert WEIGHTS in raised.value.message
-    assert adapters.names == ()
-    assert not any(item._forward_hooks for item in module.modules())
-
-
-def test_missing_and_cut_files_are_named(tiny: Make, save: Any, tmp_path: Path) -> None:
-    adapters = Adapters(tiny("llama"))
-    with pytest.raises(SourceNotFound, match="nowhere"):
-        adapters.load("one", tmp_path / "nowhere", "")
-    folder, _ = save("llama")
-    whole = (folder / WEIGHTS).read_bytes()
-    (folder / WEIGHTS).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(WeightsCorrupt, match=WEIGHTS):
-        adapters.load("one", folder, "")
-    (folder / WEIGHTS).unlink()
-    (folder / "adapter_model.bin").touch()
-    with pytest.raises(WeightsMissing, match="never loaded"):
-        adapters.load("one", folder, "")
-    (folder / CONFIG).unlink()
-    with pytest.raises(WeightsMissing, match=CONFIG):
-        adapters.load("one", folder, "")
-
-
-def test_base_of_another_size_is_refused(tiny: Make, save: Any) -> None:
-    folder, _ = save("llama")
-    module = tiny("llama", head_dim=16)
-    with pytest.raises(WeightsCorrupt, match="load it on the model that it was trained for"):
-        Adapters(module).load("one", folder, "")
-
-
-@pytest.mark.parametrize("fields", [{"use_dora": True}, {"bias": "lora_only"}])
-def test_other_methods_of_peft_are_refused(tiny: Make, save: Any, fields: Any) -> None:
-    folder, _ = save("llama", **fields)
-    with pytest.raises(TaskNotSupported, match=next(iter(fields))):
-        Adapters(tiny("llama")).load("one", folder, "")
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,11 @@ def replace_linears(module: nn.Module, kind: Kind, skip: Collection[str] = ()) -
     names = [name for name, _ in linears(module) if not is_named(name, skip)]
     for name in names:
         put(module, name, make_kernel(module.get_submodule(name), kind))
-    _trim()
+    trim()
     return Replaced(len(names), before, held_bytes(module))
 
 
-def _trim() -> None:
+def trim() -> None:
     """Hand freed weights back to the system: glibc keeps those that lie between others."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
