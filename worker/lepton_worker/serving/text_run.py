@@ -29,6 +29,9 @@ T = TypeVar("T")
 MOST_ROWS = 32_768
 """Texts, windows and pairs that one call may make the model read."""
 
+MOST_TOKENS = 2_000_000
+"""Tokens of a call to a head for tokens: each has numbers, and perhaps a span, of its own."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -78,15 +81,11 @@ class OpenCall:
             if reading.error is None
             for window in reading.windows
         )
-        if len(rows) > MOST_ROWS:
-            text = (
-                f"become {len(rows)} texts for the model to read, more than {MOST_ROWS} in a call"
-            )
-            raise InvalidRequest([Violation(field, text)])
+        count = sum(map(len, rows))
+        _bound(len(rows), count if self.task in (Task.TAG, Task.ANSWER) else 0, field)
         encoded = Encoded((), Timing(0, 0, 0, 0))
         if rows:
             encoded = await self.seat.encoded(EncodeJob(self.task, rows))
-        count = sum(map(len, rows))
         self.worker.metrics.prompt_tokens.inc(count)
         return Ran(
             outcomes(readings, encoded.vectors),
@@ -125,6 +124,14 @@ def outcomes(readings: Sequence[Reading], vectors: Sequence[Vector | Exception])
         whole = tuple(item for item in own if not isinstance(item, Exception))
         found.append(Outcome(reading, whole, None if failed is None else _told(failed)))
     return found
+
+
+def _bound(rows: int, tokens: int, field: str) -> None:
+    """Refuse what is too much for one call."""
+    for count, most, kind in ((rows, MOST_ROWS, "texts"), (tokens, MOST_TOKENS, "tokens")):
+        if count > most:
+            text = f"become {count} {kind} for the model to read, more than {most} in a call"
+            raise InvalidRequest([Violation(field, text)])
 
 
 def _told(failure: Exception) -> RequestError:

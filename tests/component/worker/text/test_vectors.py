@@ -52,7 +52,7 @@ def embedded(served: Served, texts: list[str], **more: Any) -> list[Vector]:
     return vectors
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def prompted(heads: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sentence encoder that declares prompts."""
     folder = tmp_path_factory.mktemp("prompted")
