@@ -61,6 +61,11 @@ Q_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
             TaskNotSupported,
             "embed_tokens.weight",
         ),
+        (
+            lambda t: t.update({"base_model.model.model.embed_tokens.weight": torch.ones(120, 48)}),
+            TaskNotSupported,
+            "embed_tokens.weight",
+        ),
     ],
 )
 def test_broken_files_are_named_and_change_nothing(

@@ -221,8 +221,26 @@ def test_batch_of_another_size_than_told_is_an_error(tiny: Make, save: Any) -> N
     adapters = Adapters(module)
     adapters.load("one", folder, "")
     adapters.begin_segments([("one", 5), ("", 2), ("", 3)])
-    with pytest.raises(RuntimeError, match=r"q_proj got 12 rows.*10 rows in 3 segments"):
+    with pytest.raises(RuntimeError, match=r"q_proj got 12 rows.*told of 10"):
         answer(module)
+
+
+@pytest.mark.parametrize("kept", [[2, 11], [5, 6, 7], [0]])
+def test_a_head_on_chosen_rows_gets_theirs(tiny: Make, save: Any, kept: list[int]) -> None:
+    one, _ = save("llama", "one", seed=1, target_modules=["q_proj", "lm_head"])
+    two, _ = save("llama", "two", seed=2, target_modules=["lm_head"])
+    module = tiny("llama")
+    adapters = Adapters(module)
+    adapters.load("one", one, "")
+    adapters.load("two", two, "")
+    segments = [("one", 3), ("", 3), ("two", 6)]
+    adapters.begin_segments(segments)
+    whole = answer(module)[0]
+    adapters.begin_segments(segments, kept)
+    with torch.inference_mode():
+        chosen = module(input_ids=IDS, logits_to_keep=torch.tensor(kept)).logits[0]
+    assert near(chosen, whole[kept])
+    assert not near(whole[[0]], answer(tiny("llama"))[0, [0]], 1e-2)
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ class Adapters:
     """
 
     def __init__(self, module: Any) -> None:
+        self._module = module
         self._device = module.device
-        self._prefix = str(module.base_model_prefix)
         kinds = (nn.Linear, Conv1D, LinearKernel)
         self._layers: dict[str, nn.Module] = {
             name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)
@@ -50,8 +50,8 @@ class Adapters:
         self._targets: dict[str, Target] = {}
         self._facts: dict[str, AdapterFacts] = {}
         self._groups: dict[int, Groups] = {}
-        """The groups for batches of so many rows; empty where no row has an adapter."""
-        self._rows: tuple[int, int] = (0, 0)
+        """The groups for batches of so many rows; 0 stands for any number."""
+        self._total = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class Adapters:
 
         Raises LoadError, and then everything is as it was.
         """
-        terms = Reader(folder, self._layers, self._prefix).terms()
+        terms = Reader(folder, self._module, self._layers).terms()
         self.unload(name)
         for layer, term in terms.items():
             target = self._targets.setdefault(layer, Target())
@@ -87,24 +87,31 @@ class Adapters:
                     target.hook.remove()
                 del self._targets[layer]
 
-    def begin_segments(self, segments: Sequence[tuple[str, int]]) -> None:
+    def begin_segments(
+        self, segments: Sequence[tuple[str, int]], kept: Sequence[int] | None = None
+    ) -> None:
         """Say whose the rows of the next forward are: (adapter or "", rows) in their order.
 
         Holds until the next call. Rows are those of [T, H], [1, T, H] or [B, T, H], the last
-        dimension apart. A layer that sees one row for each segment (a head on pooled states) is
-        understood too; for a head on chosen rows call again before it, with their numbers.
-        Raises AdapterNotFound.
+        dimension apart. `kept` are the numbers of the rows that the head gets, where it does not
+        get all. Before a head on pooled states call again. Where all rows have one adapter, their
+        number does not matter. Raises AdapterNotFound.
         """
         self._groups = {}
         unknown = sorted({name for name, _ in segments if name} - self._facts.keys())
         if unknown:
             raise AdapterNotFound(f"no adapter {unknown[0]!r} is loaded")
-        if not any(name and count for name, count in segments):
+        used = {name for name, count in segments if count}
+        if not any(used):
             return
-        total = sum(count for _, count in segments)
-        self._rows = (total, len(segments))
-        self._groups[len(segments)] = grouped([(name, 1) for name, _ in segments], self._device)
-        self._groups[total] = grouped(segments, self._device)
+        if len(used) == 1:
+            self._groups[0] = [(used.pop(), slice(None))]
+            return
+        if kept is not None:
+            whose = [name for name, count in segments for _ in range(count)]
+            self._groups[len(kept)] = grouped([(whose[row], 1) for row in kept], self._device)
+        self._total = sum(count for _, count in segments)
+        self._groups[self._total] = grouped(segments, self._device)
 
     def _hook(self, layer: str, target: Target) -> Any:
         def hook(module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
@@ -117,12 +124,10 @@ class Adapters:
     ) -> torch.Tensor:
         x = inputs.reshape(-1, inputs.shape[-1])
         y = output.reshape(-1, output.shape[-1])
-        groups = self._groups.get(len(x))
+        groups = self._groups.get(len(x), self._groups.get(0))
         if groups is None:
-            total, segments = self._rows
             raise RuntimeError(
-                f"{layer} got {len(x)} rows, and begin_segments was told of {total} rows in "
-                f"{segments} segments"
+                f"{layer} got {len(x)} rows, and begin_segments was told of {self._total}"
             )
         for name, rows in groups:
             term = target.terms.get(name)

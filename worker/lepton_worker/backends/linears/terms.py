@@ -54,10 +54,11 @@ Term: TypeAlias = LowRank | Whole
 class Reader:
     """Reads one adapter for one base; `layers` are the base's linear layers by name."""
 
-    def __init__(self, folder: Path, layers: Mapping[str, Any], prefix: str) -> None:
+    def __init__(self, folder: Path, module: Any, layers: Mapping[str, Any]) -> None:
         self.folder = folder
+        self.module = module
         self.layers = layers
-        self.prefix = prefix
+        self.prefix = str(module.base_model_prefix)
         self.config: AdapterConfig = read_config(folder)
         self.tensors = _read(folder)
 
@@ -69,8 +70,9 @@ class Reader:
             name = self._located(trained)
             terms[name] = self._low_rank(name, keys)
         for trained, keys in names.whole.items():
-            name = self._located_head(trained, keys)
-            terms[name] = self._whole(name, keys)
+            if not self._is_copy(trained, keys):
+                name = self._located_head(trained, keys)
+                terms[name] = self._whole(name, keys)
         lacking = sorted(targeted(self.config, self.layers) - terms.keys())
         if lacking or not terms:
             what = lacking[0] if lacking else "any layer"
@@ -88,6 +90,23 @@ class Reader:
                 f"layer: {self._other_base()}"
             )
         return name
+
+    def _is_copy(self, trained: str, keys: Mapping[str, str]) -> bool:
+        """Whether a weight is the base's own: PEFT saves embeddings along with a head's factors.
+
+        Of packed weights only the shape can be compared.
+        """
+        modules = dict(self.module.named_modules())
+        name = locate(trained.removesuffix(".base_layer"), modules, self.prefix)
+        if name is None or self.config.is_whole(name) or keys.keys() != {"weight"}:
+            return False
+        own, copy = getattr(modules[name], "weight", None), self.tensors[keys["weight"]]
+        if own is None or own.shape != copy.shape:
+            return False
+        # Either may have been rounded to bfloat16 on its way.
+        return not isinstance(own, torch.Tensor) or torch.allclose(
+            own.detach().float().cpu(), copy.float(), rtol=1e-2, atol=1e-4
+        )
 
     def _located_head(self, trained: str, keys: Mapping[str, str]) -> str:
         """A layer that the adapter replaces as a whole: linear ones under modules_to_save."""
