@@ -135,7 +135,8 @@ class Context:
 
     def drop(self, contestant: Contestant, error: Exception) -> None:
         """Remember why a contestant is out."""
-        self.missing[contestant.name] = str(error)[:LONGEST_NOTE]
+        words = str(error).replace("|", "/").replace("\n", " ")
+        self.missing[contestant.name] = words[:LONGEST_NOTE]
 
     def why(self, *names: str) -> str:
         """Why none of these took part."""

@@ -5,7 +5,6 @@ import json
 import re
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +162,8 @@ class Roster:
 
     def _mlserver(self, shape: Shape) -> Contestant:
         port = free_port()
-        folder = Path(tempfile.mkdtemp(prefix="mlserver-"))
+        folder = LOGS / "model"  # it wants the model's name
+        folder.mkdir(parents=True, exist_ok=True)
         for file, content in mlserver_settings(shape, port).items():
             (folder / file).write_text(json.dumps(content))
         return Server(
