@@ -89,6 +89,16 @@ def test_other_adapters_share_nothing() -> None:
     assert table.begin("b", [*A, 1], "y", 100).slot.known == 0
 
 
+def test_prefixes_of_an_adapter_can_be_dropped() -> None:
+    table = SlotTable(4, 2, 1000)
+    for name, ids, adapter in (("a", A, "x"), ("b", B, "")):
+        filled(table, name, ids, adapter)
+        table.end(name)
+    assert table.forget("x") == [Trim(0, 0, 100)]
+    assert table.begin("a", [*A, 1], "x", 100).slot.known == 0
+    assert table.begin("b", [*B, 1], "", 100).slot.known == 100
+
+
 def test_short_states_are_not_kept() -> None:
     table = SlotTable(4, 2, 1000)
     filled(table, "a", A[: WORTH - 1])

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 
 from lepton_worker.backends.base import DecoderSequence
+from lepton_worker.errors import RequestError
 from lepton_worker.request import TokenLogprob
 
 
@@ -31,9 +32,11 @@ class Sampler(Protocol):
 
     def choose(
         self, sequences: Sequence[DecoderSequence], logits: torch.Tensor
-    ) -> Sequence[Choice]:
-        """One choice for each row of logits, float32 of shape [sequences, vocabulary], which may be
-        overwritten."""
+    ) -> Sequence[Choice | RequestError]:
+        """One choice, or the sequence's own error, for each row of logits.
+
+        Those are float32 of shape [sequences, vocabulary], and may be overwritten.
+        """
 
     def release(self, sequence: DecoderSequence) -> None:
         """Forget a sequence; one that is not known is no error."""

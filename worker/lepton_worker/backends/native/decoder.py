@@ -98,6 +98,11 @@ class SlotDecoder:
         if self._texts.pop(sequence, None) is not None:
             self._sampler.release(sequence)
 
+    def forget_adapter(self, name: str) -> None:
+        """Use nothing again that an adapter computed: its weights are others now, or gone."""
+        for trim in self._table.forget(name):
+            self._slabs.trim(trim)
+
     def close(self) -> None:
         """Give the module its own attention back."""
         self._forward.close()
@@ -226,6 +231,8 @@ def _report(sequence: DecoderSequence) -> PromptReport | None:
     return PromptReport(len(sequence.prompt), sequence.sampling.logprobs or 0)
 
 
-def _chosen(work: Work, choice: Choice, done: Progress) -> Progress:
+def _chosen(work: Work, choice: Choice | RequestError, done: Progress) -> Progress | RequestError:
+    if isinstance(choice, RequestError):
+        return choice
     work.sequence.ids.append(choice.token)
     return Progress(choice.token, choice.logprob, choice.ended, done.prompt)

@@ -15,8 +15,9 @@ from lepton_worker.backends.native.rows import Chunk, grouped
 from lepton_worker.backends.native.slots import Slabs
 from lepton_worker.errors import TaskNotSupported
 
-Segments: TypeAlias = Callable[[list[tuple[str, int]]], None]
-"""Told before each forward which adapter the packed row's next so many tokens use, in order."""
+Segments: TypeAlias = Callable[[list[tuple[str, int]], list[int] | None], None]
+"""Told before each forward which adapter the packed row's next so many tokens use, in order, and
+which of the tokens the head gets, None for all."""
 
 
 @dataclass
@@ -73,12 +74,11 @@ class PackedForward:
         the slots know the tokens of the works; after an exception, no more than before.
         """
         wanted, total = _wanted(works), sum(work.count for work in works)
+        # One at least, since not every head takes none.
+        kept = (wanted or [total - 1]) if self._keeps and len(wanted) < total else None
+        arguments: dict[str, Any] = {} if kept is None else {"logits_to_keep": self._tensor(kept)}
         if self._begin_segments is not None:
-            self._begin_segments(segments(works))
-        arguments: dict[str, Any] = {}
-        if self._keeps and len(wanted) < total:
-            # One at least, since not every head takes none.
-            arguments["logits_to_keep"] = self._tensor(wanted or [total - 1])
+            self._begin_segments(segments(works), kept)
         step, ids, positions = self._step(works)
         self._cache.step = step
         with torch.inference_mode(), running(step):
@@ -95,10 +95,10 @@ class PackedForward:
             if not self._keeps and len(wanted) < total:
                 logits = logits[self._tensor(wanted)]
             logits = logits[: len(wanted)].float()
-            sound = _sound(works, logits, step)
+            fine = sound(works, logits, step.newest)
         for work in works:
             work.slot.known = work.start + work.count
-        return logits, sound
+        return logits, fine
 
     def _step(self, works: Sequence[Work]) -> tuple[Step, torch.Tensor, torch.Tensor]:
         """The step, its tokens and their positions."""
@@ -148,21 +148,27 @@ def _wanted(works: Sequence[Work]) -> list[int]:
     return wanted
 
 
-def _sound(works: Sequence[Work], logits: torch.Tensor, step: Step) -> list[bool]:
+def sound(
+    works: Sequence[Work],
+    logits: torch.Tensor,
+    newest: tuple[torch.Tensor, torch.Tensor] | None,
+) -> list[bool]:
     """Which works are free of overflow: in their logits, and in what later tokens will read.
 
-    What overflows anywhere in a token has reached its keys and values in the last layer.
+    What overflows anywhere in a token has reached its keys and values in the last layer, which are
+    `newest`: [1, heads, tokens, size] each.
     """
     finite = torch.isfinite(logits.amax(-1)).tolist() if len(logits) else []
-    sound, row = [], 0
+    found, row = [], 0
     for work in works:
-        sound.append(all(finite[row : row + work.rows]))
+        found.append(all(finite[row : row + work.rows]))
         row += work.rows
-    if any(work.count > 1 or not work.rows for work in works) and step.newest is not None:
-        keys, values = step.newest
-        whole = torch.isfinite(keys[0].sum((0, 2)) + values[0].sum((0, 2))).tolist()
+    if any(work.count > 1 or not work.rows for work in works) and newest is not None:
+        # A sum in half precision may overflow where none of its numbers does.
+        sums = [states[0].sum((0, 2), dtype=torch.float32) for states in newest]
+        whole = torch.isfinite(sums[0] + sums[1]).tolist()
         end = 0
         for place, work in enumerate(works):
-            sound[place] &= all(whole[end : end + work.count])
+            found[place] &= all(whole[end : end + work.count])
             end += work.count
-    return sound
+    return found

@@ -113,6 +113,11 @@ class SlotTable:
             _forget(slot)
         return None
 
+    def forget(self, adapter: str) -> list[Trim]:
+        """Drop the cached prefixes of an adapter."""
+        cached = [slot for slot in self.slots if slot.owner is None and slot.adapter == adapter]
+        return [trim for slot in cached if (trim := self._cut(slot, 0))]
+
     def reserve(self, wanted: dict[Slot, int], spared: Slot | None = None) -> list[Trim]:
         """Count the memory for slots to grow to so many tokens; what has to make way is returned.
 
