@@ -94,6 +94,12 @@ class Context:
             self.roster.ours(shape, kind, **settings) for kind in kinds if self.roster.holds(kind)
         ]
 
+    def main(self, shape: Shape, **settings: Any) -> list[Server]:
+        """Only the worker whose figure has no suffix, for parts that take long."""
+        servers = self.ours(shape, **settings)
+        chosen = ours_of([server.name for server in servers])
+        return [server for server in servers if server.name == chosen]
+
     @asynccontextmanager
     async def started(self, contestants: Sequence[Contestant]) -> AsyncIterator[list[Contestant]]:
         """Start all that can be started, paused; stop them at the end, whatever happens."""

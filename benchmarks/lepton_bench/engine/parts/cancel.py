@@ -37,7 +37,7 @@ async def measure(context: Context) -> None:
         await asyncio.sleep(1)
         left[name] = max(left.get(name, 0), await contestant.target.in_hand())
 
-    async with context.started(context.ours(shape, batch=STREAMS)) as running:
+    async with context.started(context.main(shape, batch=STREAMS)) as running:
         await context.rounds(running, one)
     main = ours_of(kept)
     reason = context.why("lepton-float16", "lepton-float32")

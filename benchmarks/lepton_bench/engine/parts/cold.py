@@ -14,7 +14,7 @@ async def measure(context: Context) -> None:
     sizes = context.options.sizes
     shape = context.shape(sizes.decoder)
     contestants: list[Contestant] = [
-        *context.ours(shape)[:2],
+        *context.main(shape),
         *context.peers(PEERS, shape),
     ]
     seconds: dict[str, list[float | None]] = {}

@@ -21,9 +21,6 @@ SEED = 7
 STREAMS = 16
 """Callers of the closed loop that tells the capacity."""
 
-GRACE = 10.0
-"""Seconds given to what is in hand at the end of an open-loop run."""
-
 PEER = "transformers-serve-cb"
 
 
@@ -51,7 +48,7 @@ async def measure(context: Context) -> None:
         taken = await _sweep(context, contestant, items, number)
         points.setdefault(contestant.name, []).append(taken)
 
-    ours = context.ours(shape, batch=STREAMS)
+    ours = context.main(shape, batch=STREAMS)
     async with context.started([*ours, *context.peers((PEER,), shape)]) as running:
         await context.rounds(running, one)
     for name, rounds in points.items():
@@ -93,7 +90,8 @@ async def _drive(
 ) -> list[Record]:
     moments = arrivals(rate, seconds, seed)
     asked = [items[place % len(items)] for place in range(len(moments))]
-    return await load.opened(server.target, asked, moments, GRACE)
+    longest = max((item.patience or 0.0 for item in asked), default=0.0)
+    return await load.opened(server.target, asked, moments, longest + 1)
 
 
 async def _sweep(

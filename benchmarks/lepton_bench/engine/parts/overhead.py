@@ -34,7 +34,7 @@ async def measure(context: Context) -> None:
         share = None if before is None or after is None else 1 - (after - before) / run.seconds
         shares.setdefault(contestant.name, []).append(share)
 
-    async with context.started(context.ours(shape, batch=STREAMS)) as running:
+    async with context.started(context.main(shape, batch=STREAMS)) as running:
         await context.rounds(running, one)
     main = ours_of(shares)
     value = median(shares[main]) if main else None

@@ -7,11 +7,13 @@ from lepton_bench.engine import load
 from lepton_bench.engine.contestants import Contestant, Server
 from lepton_bench.engine.context import Context, ours_of
 from lepton_bench.engine.outcome import OK, Record, median, ratio, summary
-from lepton_bench.engine.parts.open_load import GRACE, STREAMS, capacity
+from lepton_bench.engine.parts.open_load import STREAMS, capacity
 from lepton_bench.engine.workload import EVEN_PROMPTS, Item, arrivals, prompts
 
 SEED = 11
 NEW_TOKENS = 16
+GRACE = 30.0
+"""Seconds given to what is in hand at the end; the neighbour leaves much behind."""
 SHARE = 0.15
 """Of the capacity that the quiet tenant asks for; ten times that is more than there is."""
 
@@ -29,7 +31,7 @@ async def measure(context: Context) -> None:
         assert isinstance(contestant, Server)
         await contestant.run(items[:2], 2)  # warms up
         rate = SHARE * await capacity(contestant, items[: context.options.sizes.capacity_requests])
-        seconds = 2 * context.options.sizes.open_seconds
+        seconds = 4 * context.options.sizes.open_seconds
         alone = await _quiet(contestant, items, rate, seconds, number)
         context.tell(f"{contestant.name}: beside a neighbour")
         beside, _ = await asyncio.gather(
@@ -43,7 +45,7 @@ async def measure(context: Context) -> None:
         count[name] = count.get(name, 0) + len(beside)
         lost[name] = lost.get(name, 0) + sum(record.outcome != OK for record in beside)
 
-    async with context.started(context.ours(shape, batch=STREAMS)) as running:
+    async with context.started(context.main(shape, batch=STREAMS)) as running:
         await context.rounds(running, one)
     main = ours_of(ends)
     note = f"{main}; quiet tenant at {SHARE:g} of the capacity, {lost.get(main or '', 0)} lost"
