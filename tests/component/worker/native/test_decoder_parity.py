@@ -33,7 +33,7 @@ from lepton_worker.backends.native.slots import (
     layer_shapes,
     whole_pages,
 )
-from lepton_worker.errors import TaskNotSupported
+from lepton_worker.errors import LoadOutOfMemory, TaskNotSupported
 
 pytestmark = pytest.mark.component
 
@@ -91,6 +91,18 @@ def test_parity_notices_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr("lepton_worker.backends.native.attention_slots.Visible.__init__", _nothing)
     assert "differ from its own" in str(check(loaded(module)))
+
+
+def test_numbers_that_are_none_are_no_parity() -> None:
+    module = build(CONFIGS["llama"]())
+    with torch.no_grad():
+        module.lm_head.weight.fill_(float("nan"))
+    assert "differ from its own" in str(check(loaded(module)))
+
+
+def test_addresses_that_the_system_refuses_are_told_in_words() -> None:
+    with pytest.raises(LoadOutOfMemory, match="GiB of addresses"):
+        Slab(1 << 20, 1 << 10, 1 << 20, 64, torch.float32, "cpu")
 
 
 def _nothing(*_: Any) -> None:

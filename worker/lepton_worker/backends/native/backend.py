@@ -187,12 +187,20 @@ class NativeBackend:
         if self._adapters is None:
             raise InvalidSetting("this model runs on stock transformers, which takes no adapters")
         with load_failures(folder):
-            return self._adapters.load(name, folder, source)
+            facts = self._adapters.load(name, folder, source)
+        self._forget(name)
+        return facts
 
     def unload_adapter(self, name: str) -> None:
         """Take it away."""
         if self._adapters is not None:
             self._adapters.unload(name)
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """Use no state again that an adapter of this name computed with other weights."""
+        if self._decoder is not None:
+            self._decoder.forget_adapter(name)
 
     def close(self) -> None:
         """Drop the model."""

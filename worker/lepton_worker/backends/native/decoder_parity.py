@@ -81,13 +81,15 @@ def _compare(loaded: Loaded) -> str | None:
         found = _on_slots(forward, texts)
     finally:
         forward.close()
-    worst = max(
+    errors = [
         float((ours - theirs).abs().max() / theirs.abs().max())
         for ours, theirs in zip(found, own, strict=True)
-    )
-    if worst <= TOLERANCE.get(dtype, 0.0):
+    ]
+    # Not by the largest: max() may pass over what is not a number.
+    if all(error <= TOLERANCE.get(dtype, 0.0) for error in errors):
         return None
-    return f"its logits on slots differ from its own by {worst:.1e} of the largest one"
+    listed = ", ".join(f"{error:.1e}" for error in errors)
+    return f"its logits on slots differ from its own, relative to the largest one, by {listed}"
 
 
 def _on_slots(forward: PackedForward, texts: list[list[int]]) -> list[torch.Tensor]:

@@ -11,7 +11,7 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from lepton_worker.backends.native.prefix import Trim
-from lepton_worker.errors import TaskNotSupported
+from lepton_worker.errors import LoadOutOfMemory, TaskNotSupported
 
 NORESERVE = 0x4000
 """Linux's MAP_NORESERVE, which the module mmap does not name: pages count only once written."""
@@ -136,7 +136,13 @@ def whole_pages(tokens: int, shapes: Sequence[LayerShape], dtype: torch.dtype) -
 
 def _pages(size: int) -> mmap.mmap:
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
-    memory = mmap.mmap(-1, size, flags=flags)
+    try:
+        memory = mmap.mmap(-1, size, flags=flags)
+    except OSError as error:
+        raise LoadOutOfMemory(
+            f"the system does not reserve {size / 2**30:.1f} GiB of addresses for the state of "
+            "texts: set a shorter maximum length, or allow overcommitted memory"
+        ) from error
     with contextlib.suppress(OSError):  # a kernel without huge pages
         memory.madvise(NOHUGEPAGE)
     return memory
