@@ -1,3 +1,5 @@
+"""Layers and machines that several tests of the kernels share."""
+
 import warnings
 from collections.abc import Callable
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Each kernel against float32: its error, its shapes, and that rows do not change one another."""
+
 import os
 import subprocess
 import sys

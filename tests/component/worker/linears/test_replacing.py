@@ -1,3 +1,5 @@
+"""Kernels put into real models: which layers, how much memory, what the gate lets pass."""
+
 import os
 from collections.abc import Callable
 from pathlib import Path

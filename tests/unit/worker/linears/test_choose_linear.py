@@ -1,3 +1,5 @@
+"""Which kernel is chosen for what was asked, the model and the machine, as a table."""
+
 import subprocess
 import sys
 from dataclasses import replace

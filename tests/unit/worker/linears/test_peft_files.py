@@ -1,3 +1,5 @@
+"""What an adapter's config says, and every way in which it can be wrong."""
+
 import json
 import math
 from pathlib import Path
