@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from lepton_worker.samples.sentences import SENTENCES
-from lepton_worker.samples.vocabularies import roberta, word_pieces
+from lepton_worker.samples.vocabularies import byte_level, roberta, word_pieces
 
 LONGEST = 96
 BIO = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -96,18 +96,33 @@ FAMILIES: dict[str, tuple[str, Callable[[], PreTrainedTokenizerFast], dict[str, 
     ),
 }
 
+DECODERS: dict[str, tuple[str, Callable[[], PreTrainedTokenizerFast], dict[str, Any]]] = {
+    "gpt2": (
+        "GPT2",
+        byte_level,
+        {
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "n_positions": LONGEST,
+            "initializer_range": 0.3,
+            "bos_token_id": 0,
+            "eos_token_id": 0,
+        },
+    )
+}
+
 
 def write_head(
     folder: Path, family: str, head: str, labels: tuple[str, ...] = (), **changes: Any
 ) -> Path:
     """Write a model, such as "bert" with "TokenClassification", and its tokenizer."""
-    name, vocabulary, sizes = FAMILIES[family]
+    name, vocabulary, sizes = {**FAMILIES, **DECODERS}[family]
     tokenizer = vocabulary()
     named = {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}}
     config = getattr(transformers, f"{name}Config")(
         vocab_size=len(tokenizer),
-        pad_token_id=tokenizer.pad_token_id,
-        **{**sizes, **(named if labels else {}), **changes},
+        **{"pad_token_id": tokenizer.pad_token_id, **sizes, **(named if labels else {}), **changes},
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)

@@ -70,7 +70,7 @@ def spans(
     """The labelled spans of a text in their order; `logits` is [tokens, labels], one row a piece.
 
     Aggregation is that of transformers' TokenClassificationPipeline; spaces at the ends of a span
-    are left out.
+    are left out, and spans of nothing but spaces.
     """
     tokens = _tokens(pieces, logits)
     if aggregation not in (Aggregation.NONE, Aggregation.SIMPLE):
@@ -78,7 +78,8 @@ def spans(
     found = [token.found(labels) for token in tokens]
     if aggregation is not Aggregation.NONE:
         found = [_joined(group) for group in _things(found, Scheme(labels))]
-    return [trimmed(text, item) for item in found if item.label not in ignore]
+    shown = [trimmed(text, item) for item in found if item.label not in ignore]
+    return [item for item in shown if item.start < item.end]
 
 
 @dataclass(frozen=True)

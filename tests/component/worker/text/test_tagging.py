@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from lepton.v1 import text_pb2
@@ -50,7 +51,8 @@ def by_transformers(folder: Path, text: str, strategy: str) -> list[tuple[int, i
         start = item["start"] + len(part) - len(part.lstrip())
         end = max(start, item["start"] + len(part.rstrip()))
         label = item.get("entity_group", item.get("entity"))
-        spans.append((start, end, label, float(item["score"])))
+        if start < end:
+            spans.append((start, end, label, float(item["score"])))
     return spans
 
 
@@ -130,6 +132,47 @@ def test_long_texts_are_refused_cut_or_read_in_windows(heads: Any, serving: Serv
     assert starts == sorted(set(starts)), "each token once, in its order"
     assert "".join(span.text for span in whole.spans) == text.replace(" ", "")
     assert not whole.truncated
+
+
+def test_each_token_is_read_where_it_has_most_text_around_it(heads: Any, serving: Serving) -> None:
+    folder = heads("bert", "TokenClassification", BIO)
+    words = ["water", "boats", "grey", "snow", "viktor"] * 40
+    text = " ".join(words)
+    (result,) = tagged(
+        serving(folder),
+        [text],
+        overflow=text_pb2.OVERFLOW_WINDOW,
+        aggregation=strategy_of("none"),
+        ignore=["-"],
+    )
+    ids = AutoTokenizer.from_pretrained(folder)(text, add_special_tokens=False).input_ids
+    room = LONGEST - 2
+    begins = range(0, len(ids) - room // 4, room - room // 4)
+    windows = [(begin, min(len(ids), begin + room)) for begin in begins]
+    scores = [
+        oracle(folder).model(torch.tensor([[2, *ids[start:stop], 3]])).logits[0, 1:-1].softmax(-1)
+        for start, stop in windows
+    ]
+    assert result.windows == len(windows)
+    assert len(result.spans) == len(ids) == len(words)
+    for place, span in enumerate(result.spans):
+        around = [
+            min(place - start if start else 999, stop - 1 - place if stop < len(ids) else 999)
+            for start, stop in windows
+        ]
+        number = around.index(max(around))
+        row = scores[number][place - windows[number][0]]
+        assert span.score == pytest.approx(float(row.max().detach()), abs=CLOSE)
+        assert span.label == BIO[int(row.argmax())]
+
+
+def test_heads_on_decoders_need_no_padding(heads: Any, serving: Serving) -> None:
+    folder = heads("gpt2", "TokenClassification", BIO, pad_token_id=None)
+    for text, result in zip(PLAIN, tagged(serving(folder), PLAIN), strict=True):
+        expected = by_transformers(folder, text, "simple")
+        assert [(span.start, span.end, span.label) for span in result.spans] == [
+            item[:3] for item in expected
+        ]
 
 
 def test_an_input_that_fails_fails_alone(heads: Any, serving: Serving) -> None:

@@ -119,6 +119,13 @@ def test_a_text_of_no_tokens_has_no_spans() -> None:
         assert spans(" ", pieces([]), np.zeros((0, 5), np.float32), BIO, aggregation) == []
 
 
+def test_spans_of_nothing_but_spaces_are_left_out() -> None:
+    places = ((0, 2), (2, 3), (3, 5))
+    tokens = Pieces((0, 1, 2), places, (0, 1, 2), ("",) * 3)
+    found = spans(TEXT, tokens, sure(BIO, ["O", "B-PER", "O"]), BIO, Aggregation.NONE)
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("span", "expected"), [((2, 5), (3, 5)), ((2, 6), (3, 5)), ((2, 3), (3, 3)), ((0, 2), (0, 2))]
 )
