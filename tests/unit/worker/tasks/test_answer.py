@@ -69,6 +69,18 @@ def test_probabilities_add_up_to_at_most_one_over_all_windows() -> None:
     assert found[0].score == pytest.approx(expected, rel=1e-6)
 
 
+def test_one_window_with_an_answer_is_enough() -> None:
+    windows = [Window(Tokens((0,) * 6), 0, 3, 2), Window(Tokens((0,) * 6), 2, 5, 2)]
+    sure, unsure = logits({0: 9}, {0: 9}, 6), logits({0: 1, 3: 5}, {0: 1, 3: 5}, 6)
+    asked = Asked(top_k=2, may_be_none=True)
+    for sides in ([sure, unsure], [unsure, sure]):
+        first, second = answers(CONTEXT, PIECES, windows, sides, asked)
+        assert first.start < first.end
+        assert (second.start, second.end) == (0, 0)
+    (none, *_) = answers(CONTEXT, PIECES, windows, [sure, sure], asked)
+    assert (none.start, none.end) == (0, 0)
+
+
 def test_a_context_without_a_token_has_no_answer() -> None:
     nothing = Pieces((), (), (), ())
     window = Window(Tokens((0,) * 4), 0, 0, 3)

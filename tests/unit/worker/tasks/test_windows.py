@@ -47,6 +47,8 @@ def test_a_token_belongs_to_the_window_with_most_text_around_it() -> None:
     # Of tokens 4 to 7, which both read, the first window has 3, 2, 1, 0 behind them.
     windows = [a_window(0, 8), a_window(4, 12)]
     assert owners(windows) == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    # Of token 6 both have one on its nearer side: the first one it is.
+    assert owners([a_window(0, 8), a_window(5, 13)]) == [0] * 7 + [1] * 6
     assert owners([a_window(0, 5)]) == [0] * 5
 
 
