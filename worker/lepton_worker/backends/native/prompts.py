@@ -40,23 +40,36 @@ class PromptReport:
         """
         rows = logits.log_softmax(-1)
         end = min(start + len(rows), self.length)
-        found = []
-        for place in range(max(start, self.done), end):
-            row = rows[place - 1 - start] if place > start else self.before
-            if row is None:
-                raise ValueError("the token in front of the span was never computed")
-            found.append(described(row, ids[place], self.top))
-        self.done = max(self.done, end)
-        self.before = None if self.finished else rows[-1].clone()
-        return tuple(found)
+        first = max(start, self.done)
+        found: tuple[TokenLogprob, ...] = ()
+        if first < end:
+            found = described(self._places(start, rows, first, end), ids[first:end], self.top)
+            self.done = end
+        if self.finished:
+            self.before = None
+        elif end == self.done:
+            # While tokens are computed again, what the next one to report needs stays.
+            self.before = rows[-1].clone()
+        return found
+
+    def _places(self, start: int, rows: torch.Tensor, first: int, end: int) -> torch.Tensor:
+        """The log probabilities of tokens `first` to `end`, each by the token in front of it."""
+        if first > start:
+            return rows[first - 1 - start : end - 1 - start]
+        if self.before is None:
+            raise ValueError("the token in front of the span was never computed")
+        return torch.cat([self.before[None], rows[: end - 1 - start]])
 
 
-def described(row: torch.Tensor, token: int, top: int) -> TokenLogprob:
-    """A token by the log probabilities [vocabulary] of its place, with the `top` most probable."""
-    if not top:
-        return TokenLogprob(token, float(row[token]))
-    best = row.topk(top)
-    pairs: Sequence[tuple[int, float]] = list(
-        zip(best.indices.tolist(), best.values.tolist(), strict=True)
+def described(rows: torch.Tensor, tokens: Sequence[int], top: int) -> tuple[TokenLogprob, ...]:
+    """Tokens by the log probabilities [tokens, vocabulary] of their places, each with the `top`
+    most probable ones."""
+    index = torch.tensor(tokens, dtype=torch.long, device=rows.device)[:, None]
+    own = rows.gather(1, index)[:, 0].tolist()
+    best = rows.topk(top)
+    return tuple(
+        TokenLogprob(token, logprob, tuple(zip(names, values, strict=True)))
+        for token, logprob, names, values in zip(
+            tokens, own, best.indices.tolist(), best.values.tolist(), strict=True
+        )
     )
-    return TokenLogprob(token, float(row[token]), tuple(pairs))
