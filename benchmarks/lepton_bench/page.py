@@ -39,7 +39,11 @@ shared: ratios within one run count, absolute figures illustrate.
 
 The suite `engine` puts the worker beside other servers and engines: `make bench ARGS=engine` for
 all of it (hours), `make bench ARGS='engine --quick'` for a trial whose results stay in the cache,
-`make bench ARGS='engine --only encode decode'` for parts of it, merged into the same file.
+`make bench ARGS='engine --only encode decode'` for parts of it, merged into the same file. Servers
+are pinned to all cores but one, their caller to the last; who is not measured is stopped meanwhile.
+Peers are installed on demand below `~/.cache/lepton/peers`, with the torch and transformers of this
+project; one that cannot be installed or started is listed as not measured, with the reason. Engines
+without a server get their input at once and answer nobody: the comparison is in their favour.
 """
 
 

@@ -124,6 +124,14 @@ def goodput(records: Sequence[Record], own_tpot: float, seconds: float) -> float
     return sum(is_good(record, own_tpot) for record in records) / seconds
 
 
+def tail(records: Sequence[Record], share: float, *, first: bool = False) -> float | None:
+    """A quantile of the time to the end (or to the first token) over all requests.
+
+    One that was not answered counts with the time that its caller waited in vain.
+    """
+    return _at([r.ttft if first and r.marks else r.e2e for r in records], share)
+
+
 def median(values: Sequence[float | None]) -> float | None:
     """Median of what was measured; None when nothing was."""
     found = [value for value in values if value is not None]

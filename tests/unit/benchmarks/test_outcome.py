@@ -9,6 +9,7 @@ from lepton_bench.engine.outcome import (
     median,
     ratio,
     summary,
+    tail,
 )
 from lepton_bench.engine.workload import Item
 
@@ -79,6 +80,16 @@ def test_good_answers(answer: Record, good: bool) -> None:
 def test_goodput_is_good_answers_a_second() -> None:
     records = [record([(10.9, 1), (11.3, 4)]), record([(13.0, 5)])]
     assert goodput(records, own_tpot=0.1, seconds=4.0) == 0.25
+
+
+def test_a_tail_counts_who_waited_in_vain() -> None:
+    answered = record([(11.0, 1), (12.0, 4)])
+    lost = record([], outcome="unfinished")
+    lost.end = 40.0
+    assert tail([answered, lost], 0.99) == 30.0
+    assert tail([answered], 0.99, first=True) == 1.0
+    assert tail([lost], 0.99, first=True) == 30.0
+    assert tail([], 0.99) is None
 
 
 def test_medians_and_ratios_of_what_was_measured() -> None:

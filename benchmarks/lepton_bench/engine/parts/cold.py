@@ -43,7 +43,7 @@ async def measure(context: Context) -> None:
             against=f"{theirs}: {other:.1f} s" if other else None,
             note=f"{ours}, files in the page cache; below 1 is better"
             if value is not None
-            else context.why(ours, theirs),
+            else context.why(*(who for who in (ours, theirs) if not found.get(who))),
         )
     for name, middle in found.items():
         context.figure(f"cold_start_s.{name}", middle, "s", sizes.cold_starts)

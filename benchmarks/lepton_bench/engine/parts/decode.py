@@ -121,7 +121,7 @@ def _pair(context: Context, name: str, ours: str, theirs: str, streams: int, run
         note=f"{ours}, {streams} streams, greedy, prompts included; the sample is rounds"
         + by_processor(*(_processor(runs, who, streams) for who in (ours, theirs)))
         if value is not None
-        else context.why(ours, theirs),
+        else context.why(*(who for who in (ours, theirs) if not speed(runs, who, streams))),
     )
 
 

@@ -93,7 +93,9 @@ def _ratios(context: Context, shape: Shape, suffix: str, runs: Runs, count: int)
             "ratio",
             count,
             against=f"{theirs}: {found[theirs]:.0f} tokens/s" if theirs in found else None,
-            note=note if value is not None else context.why(ours, theirs),
+            note=note
+            if value is not None
+            else context.why(*(who for who in (ours, theirs) if who not in found)),
         )
 
 

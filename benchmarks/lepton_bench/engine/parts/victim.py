@@ -6,7 +6,7 @@ from dataclasses import replace
 from lepton_bench.engine import load
 from lepton_bench.engine.contestants import Contestant, Server
 from lepton_bench.engine.context import Context, ours_of
-from lepton_bench.engine.outcome import OK, Record, median, ratio, summary
+from lepton_bench.engine.outcome import OK, Record, median, ratio, tail
 from lepton_bench.engine.parts.open_load import STREAMS, capacity
 from lepton_bench.engine.workload import EVEN_PROMPTS, Item, arrivals, prompts
 
@@ -39,9 +39,9 @@ async def measure(context: Context) -> None:
             _neighbour(contestant, items, 10 * rate, seconds, number),
         )
         name = contestant.name
-        before, after = summary(alone, seconds), summary(beside, seconds)
-        ends.setdefault(name, []).append(ratio(after.e2e_p99, before.e2e_p99))
-        firsts.setdefault(name, []).append(ratio(after.ttft_p99, before.ttft_p99))
+        for place, first in ((ends, False), (firsts, True)):
+            found = ratio(tail(beside, 0.99, first=first), tail(alone, 0.99, first=first))
+            place.setdefault(name, []).append(found)
         count[name] = count.get(name, 0) + len(beside)
         lost[name] = lost.get(name, 0) + sum(record.outcome != OK for record in beside)
 
