@@ -10,6 +10,7 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 190, 40, 48
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777")
 """Okabe and Ito's palette, which the colour-blind can tell apart."""
 
+DASHES = ' stroke-dasharray="6 3"'
 INK, GRID = "#555555", "#dddddd"
 
 
@@ -19,6 +20,7 @@ class Line:
 
     name: str
     points: Sequence[tuple[float, float]]
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,10 @@ def _frame(title: str, x: Axis, y: Axis) -> list[str]:
 def _line(line: Line, colour: str, place: int, x: Axis, y: Axis) -> list[str]:
     spots = [(_x(x, across), _y(y, up)) for across, up in line.points]
     path = " ".join(f"{across:.1f},{up:.1f}" for across, up in spots)
-    drawn = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>']
+    pen = f'stroke="{colour}" stroke-width="2.5"' + (DASHES if line.dashed else "")
+    drawn = [f'<polyline points="{path}" fill="none" {pen}/>']
     drawn += [f'<circle cx="{a:.1f}" cy="{u:.1f}" r="3.5" fill="{colour}"/>' for a, u in spots]
     left, height = WIDTH - RIGHT + 16, TOP + 12 + 20 * place
-    drawn.append(
-        f'<line x1="{left}" y1="{height}" x2="{left + 18}" y2="{height}" stroke="{colour}" '
-        'stroke-width="2.5"/>'
-    )
+    drawn.append(f'<line x1="{left}" y1="{height}" x2="{left + 18}" y2="{height}" {pen}/>')
     drawn.append(_text(left + 24, height + 4, line.name, "start"))
     return drawn

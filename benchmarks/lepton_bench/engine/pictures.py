@@ -19,13 +19,18 @@ def file_name(picture: str) -> str:
     return f"bench-{picture}.svg"
 
 
+def ours(curve: dict[str, Any]) -> bool:
+    """Whether it is the worker's; the peers' are dashed and stand below."""
+    return str(curve["name"]).startswith("lepton")
+
+
 def draw(curves: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     """Write each picture that has curves; returns their files."""
     written = []
     for picture, words in TITLES.items():
         lines = [
-            Line(curve["name"], [(x, y) for x, y in curve["points"]])
-            for curve in curves
+            Line(curve["name"], [(x, y) for x, y in curve["points"]], dashed=not ours(curve))
+            for curve in sorted(curves, key=lambda curve: (not ours(curve), curve["name"]))
             if curve["picture"] == picture and curve["points"]
         ]
         if not lines:

@@ -52,3 +52,13 @@ def test_pictures_are_drawn_for_the_curves_there_are(tmp_path: Path) -> None:
         {"picture": "load-goodput", "name": "a", "points": []},
     ]
     assert [path.name for path in draw(curves, tmp_path)] == ["bench-decode.svg"]
+
+
+def test_ours_are_drawn_first_and_peers_are_dashed(tmp_path: Path) -> None:
+    curves = [
+        {"picture": "decode", "name": name, "points": [[1, 2], [4, 3]]}
+        for name in ("a-peer", "lepton-int8")
+    ]
+    root = ElementTree.parse(draw(curves, tmp_path)[0]).getroot()
+    lines = list(root.iter(f"{SVG}polyline"))
+    assert ["stroke-dasharray" in line.attrib for line in lines] == [False, True]
