@@ -44,15 +44,19 @@ include $(wildcard make/*.mk)
 
 # ---------------------------------------------------------------- generated files
 PROTO_INCLUDE = $$($(RUN) -c 'import google.rpc, pathlib; print(pathlib.Path(list(google.rpc.__path__)[0]).parents[1])')
+DESCRIPTORS := worker/lepton_worker/serving/descriptors
 
 generate: setup  ## Regenerate protobuf stubs, CRDs, chart copies and reference pages
 	$(RUN) -m grpc_tools.protoc -I protos -I $(PROTO_INCLUDE) \
 	  --python_out=protos --pyi_out=protos --grpc_python_out=protos protos/lepton/v1/*.proto
+	for set in inference/inference orca/service; do \
+	  $(RUN) -m grpc_tools.protoc -I protos -I $(PROTO_INCLUDE) --include_imports \
+	    --descriptor_set_out=$(DESCRIPTORS)/$${set%%/*}.binpb $$set.proto || exit; done
 	$(RUN) -m lepton_operator.api.crd --write
 	@if test -f deploy/helm/generate.py; then $(RUN) deploy/helm/generate.py; fi
 
 verify: generate  ## Fail when a generated file is not what `make generate` writes
-	git diff --exit-code -- protos crds deploy docs
+	git diff --exit-code -- protos crds deploy docs $(DESCRIPTORS)
 
 # ---------------------------------------------------------------- static checks
 check: lint types contracts  ## Lint, types and import contracts

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf import descriptor_pb2
 
 from lepton_operator import __version__ as operator_version
 from lepton_operator.api import conditions, names
@@ -78,7 +79,8 @@ def test_versions_are_one() -> None:
     assert re.search(rf'^appVersion: "?{re.escape(found[1])}"?$', chart, re.MULTILINE)
 
 
-def test_stubs_are_what_the_protos_generate(tmp_path: Path) -> None:
+def compile_protos(*arguments: str) -> None:
+    """Run protoc as `make generate` does."""
     include = subprocess.run(
         [
             sys.executable,
@@ -89,21 +91,34 @@ def test_stubs_are_what_the_protos_generate(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout.strip()
-    protos = sorted((ROOT / "protos").rglob("*.proto"))
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "grpc_tools.protoc", "-I", "protos"),
-            *("-I", str(Path(include).parents[1])),
-            *(f"--{kind}_out={tmp_path}" for kind in ("python", "pyi", "grpc_python")),
-            *(str(path.relative_to(ROOT)) for path in protos),
-        ],
-        cwd=ROOT,
-        check=True,
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I", "protos"]
+    include_path = str(Path(include).parents[1])
+    subprocess.run([*command, "-I", include_path, *arguments], cwd=ROOT, check=True)
+
+
+def test_stubs_are_what_the_protos_generate(tmp_path: Path) -> None:
+    protos = sorted((ROOT / "protos/lepton").rglob("*.proto"))
+    compile_protos(
+        *(f"--{kind}_out={tmp_path}" for kind in ("python", "pyi", "grpc_python")),
+        *(str(path.relative_to(ROOT)) for path in protos),
     )
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.py*")}
     assert made
     for path, content in made.items():
         assert (ROOT / "protos" / path).read_text() == content, f"{path}: run make generate"
+
+
+@pytest.mark.parametrize(("name", "proto"), [("inference", "inference"), ("orca", "service")])
+def test_descriptor_sets_are_what_the_protos_generate(
+    tmp_path: Path, name: str, proto: str
+) -> None:
+    made = tmp_path / "made.binpb"
+    compile_protos("--include_imports", f"--descriptor_set_out={made}", f"{name}/{proto}.proto")
+    kept = ROOT / f"worker/lepton_worker/serving/descriptors/{name}.binpb"
+    assert kept.read_bytes() == made.read_bytes(), "run make generate"
+    described = descriptor_pb2.FileDescriptorSet.FromString(kept.read_bytes())
+    files = {file.name for file in described.file}
+    assert {f"{name}/{path.name}" for path in (ROOT / "protos" / name).iterdir()} <= files
 
 
 @pytest.mark.parametrize("path", list(modules()), ids=lambda path: str(path.relative_to(ROOT)))

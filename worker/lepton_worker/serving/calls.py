@@ -12,8 +12,7 @@ from typing import Any, TypeAlias
 import grpc.aio
 
 from lepton_worker.errors import InternalError, InvalidRequest, RequestError, Violation
-from lepton_worker.metrics import Metrics
-from lepton_worker.serving.status import code_of, text_of, trailing_metadata
+from lepton_worker.serving.status import Metadata, code_of, text_of, trailing_metadata
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +25,28 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Unary: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 Stream: TypeAlias = Callable[[Any, Context], AsyncGenerator[Any, None]]
+Answered: TypeAlias = Callable[[str, str, float], None]
+"""(status code, reason of an error or nothing, seconds)"""
 
 
 class Call:
-    """One call from its first message to its status; `sent_id` is the id in its metadata."""
+    """One call from its first message to its status.
 
-    def __init__(self, method: str, sent_id: str, metrics: Metrics | None) -> None:
+    `sent_id` is the id in its metadata, `answered` is told of its end, and `trailer` makes what is
+    added to its trailing metadata.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        sent_id: str,
+        answered: Answered | None,
+        trailer: Callable[[], Metadata] = tuple,
+    ) -> None:
         self._method = method
         self._sent_id = sent_id
-        self._metrics = metrics
+        self._answered = answered
+        self._trailer = trailer
 
     def unary(self, inner: Unary) -> Unary:
         """A handler around one that returns its answer."""
@@ -88,20 +100,19 @@ class Call:
             self._note("INTERNAL", failure.reason, begun)
             await self._abort(context, failure)
         else:
-            context.set_trailing_metadata(((ID_KEY, request_id.get()),))
             self._note("OK", "", begun)
+            context.set_trailing_metadata(((ID_KEY, request_id.get()), *self._trailer()))
 
     def _note(self, code: str, reason: str, begun: float) -> None:
         seconds = time.monotonic() - begun
-        if self._metrics is not None:
-            self._metrics.answered(code, reason)
-            self._metrics.request_duration.observe(seconds)
+        if self._answered is not None:
+            self._answered(code, reason, seconds)
         level = logging.DEBUG if code == "OK" else logging.INFO
         line = "%s %s %s %.3f s"
         log.log(level, line, self._method, code, reason or "-", seconds, extra=_id())
 
     async def _abort(self, context: Context, error: RequestError) -> None:
-        metadata = (*trailing_metadata(error), (ID_KEY, request_id.get()))
+        metadata = (*trailing_metadata(error), (ID_KEY, request_id.get()), *self._trailer())
         await context.abort(code_of(error), text_of(error), metadata)
 
 

@@ -1,4 +1,4 @@
-"""Puts every method of `lepton.v1` into a Call, and knows how many calls to the model are open."""
+"""Puts every method of our services into a Call, and knows how many to the model are open."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,15 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from lepton_worker.metrics import Metrics
+from lepton_worker.serving.accounts import Accounts
 from lepton_worker.serving.calls import Call, Context, Unary, sent_id
 
-OURS = "/lepton.v1."
-TO_THE_MODEL = ("/lepton.v1.Generation/", "/lepton.v1.Text/")
+OURS = ("/lepton.v1.", "/inference.", "/xds.service.orca.v3.")
+TO_THE_MODEL = (
+    "/lepton.v1.Generation/",
+    "/lepton.v1.Text/",
+    "/inference.GRPCInferenceService/ModelInfer",
+)
 
 
 class OpenCalls:
@@ -50,10 +54,13 @@ class OpenCalls:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Health and reflection stay as they are; calls to Control are not counted."""
+    """Health and reflection stay as they are; only calls to the model are counted.
 
-    def __init__(self, metrics: Metrics, calls: OpenCalls) -> None:
-        self._metrics = metrics
+    A stream of requests is not counted: whoever answers it counts each request.
+    """
+
+    def __init__(self, accounts: Accounts, calls: OpenCalls) -> None:
+        self._accounts = accounts
         self._calls = calls
 
     async def intercept_service(
@@ -66,16 +73,23 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method: str = handler_call_details.method
         if handler is None or not method.startswith(OURS):
             return handler
-        to_the_model = method.startswith(TO_THE_MODEL)
-        sent = sent_id(dict(handler_call_details.invocation_metadata))
-        call = Call(method, sent, self._metrics if to_the_model else None)
-        wire = handler.request_deserializer, handler.response_serializer
-        if handler.response_streaming:
-            wrapped = call.stream(handler.unary_stream)
-            if to_the_model:
-                wrapped = self._calls.counting(wrapped)
-            return grpc.unary_stream_rpc_method_handler(wrapped, *wire)
-        wrapped = call.unary(handler.unary_unary)
-        if to_the_model:
+        counted = method.startswith(TO_THE_MODEL) and not handler.request_streaming
+        call = Call(
+            method,
+            sent_id(dict(handler_call_details.invocation_metadata)),
+            self._accounts.answered if counted else None,
+            self._accounts.reporter.trailer,
+        )
+        make, wrapped = _wrapped(call, handler)
+        if counted:
             wrapped = self._calls.counting(wrapped)
-        return grpc.unary_unary_rpc_method_handler(wrapped, *wire)
+        return make(wrapped, handler.request_deserializer, handler.response_serializer)
+
+
+def _wrapped(call: Call, handler: Any) -> tuple[Callable[..., Any], Unary]:
+    """What makes a handler of its kind, and its behaviour within the call."""
+    if handler.request_streaming:
+        return grpc.stream_stream_rpc_method_handler, call.stream(handler.stream_stream)
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler, call.stream(handler.unary_stream)
+    return grpc.unary_unary_rpc_method_handler, call.unary(handler.unary_unary)

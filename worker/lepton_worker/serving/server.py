@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import grpc.aio
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -17,19 +18,28 @@ from lepton.v1 import (
 )
 from lepton_worker.engine.worker import Worker
 from lepton_worker.errors import InvalidSetting
+from lepton_worker.serving import orca
+from lepton_worker.serving.accounts import Accounts
 from lepton_worker.serving.control import ControlServicer
 from lepton_worker.serving.generation import GenerationServicer
+from lepton_worker.serving.inference import messages as inference
+from lepton_worker.serving.inference.service import InferenceServicer
 from lepton_worker.serving.interceptor import CallInterceptor, OpenCalls
 from lepton_worker.serving.options import OPTIONS
+from lepton_worker.serving.private_pool import JoinedPools
 from lepton_worker.serving.text import TextServicer
 
-SERVICES = tuple(
-    module.DESCRIPTOR.services_by_name[name].full_name
-    for module, name in (
-        (control_pb2, "Control"),
-        (generation_pb2, "Generation"),
-        (text_pb2, "Text"),
-    )
+SERVICES = (
+    *(
+        module.DESCRIPTOR.services_by_name[name].full_name
+        for module, name in (
+            (control_pb2, "Control"),
+            (generation_pb2, "Generation"),
+            (text_pb2, "Text"),
+        )
+    ),
+    inference.SERVICE,
+    orca.SERVICE,
 )
 LIVENESS, READINESS = "liveness", "readiness"
 READY_NAMES = ("", READINESS, *SERVICES)
@@ -47,8 +57,9 @@ class Server:
     def __init__(self, worker: Worker) -> None:
         self._settings = worker.settings
         self._calls = OpenCalls()
+        accounts = Accounts(worker.metrics, orca.reporter_of(worker))
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(worker.metrics, self._calls)], options=OPTIONS
+            interceptors=[CallInterceptor(accounts, self._calls)], options=OPTIONS
         )
         self._health = health.aio.HealthServicer()
         self.port = 0
@@ -57,9 +68,20 @@ class Server:
             GenerationServicer(worker), self._server
         )
         text_pb2_grpc.add_TextServicer_to_server(TextServicer(worker), self._server)
+        self._server.add_generic_rpc_handlers(
+            (
+                inference.POOL.handler(
+                    inference.SERVICE, InferenceServicer(worker, accounts, self._calls)
+                ),
+                orca.POOL.handler(orca.SERVICE, orca.OpenRcaServicer(accounts.reporter)),
+            )
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+            [*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME],
+            self._server,
+            # Our own first: a client in the same process may have registered its `inference`.
+            JoinedPools([inference.POOL.pool, orca.POOL.pool, descriptor_pool.Default()]),
         )
 
     async def start(self) -> None:
