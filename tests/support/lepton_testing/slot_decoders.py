@@ -48,7 +48,10 @@ CONFIGS: dict[str, Any] = {
     "llama": lambda: LlamaConfig(**SHAPE),
     "qwen3": lambda: Qwen3Config(**SHAPE, head_dim=16),
     "mistral": lambda: MistralConfig(**SHAPE, sliding_window=WINDOW),
-    "gemma2": lambda: Gemma2Config(**SHAPE, head_dim=8, sliding_window=WINDOW),
+    # So low a cap that it changes what comes out.
+    "gemma2": lambda: Gemma2Config(
+        **SHAPE, head_dim=8, sliding_window=WINDOW, attn_logit_softcapping=0.1
+    ),
     "gemma3": lambda: Gemma3TextConfig(**SHAPE, head_dim=8, sliding_window=WINDOW),
     "gpt-oss": lambda: GptOssConfig(
         **SHAPE,
