@@ -60,7 +60,7 @@ def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:
     wanted: Kind = "float16" if asked == "auto" else asked
     largest = 0.0
     if wanted in ("float16", "int8"):
-        largest = max((float(item.abs().amax()) for item in weights if item.numel()), default=0.0)
+        largest = max((float(item.detach().abs().amax()) for item in weights if item.numel()), default=0.0)
     return Facts(
         weight_bytes=sum(item.numel() * 4 for item in weights),
         task=task,
