@@ -109,6 +109,17 @@ def _at(values: Sequence[float], share: float) -> float | None:
     return quantile(values, share) if values else None
 
 
+def steady_rate(records: Sequence[Record]) -> float | None:
+    """Answers a second while every caller of a closed loop was busy; None when too few were.
+
+    The time after the last request was sent is left out: then callers run dry one by one.
+    """
+    start = min(record.sent for record in records)
+    dry = max(record.sent for record in records)
+    done = sum(record.outcome == OK and record.end <= dry for record in records)
+    return done / (dry - start) if done and dry > start else None
+
+
 def is_good(record: Record, own_tpot: float) -> bool:
     """Whether the answer is whole, began within a second and kept its pace."""
     return (

@@ -8,6 +8,7 @@ from lepton_bench.engine.outcome import (
     is_good,
     median,
     ratio,
+    steady_rate,
     summary,
     tail,
 )
@@ -80,6 +81,15 @@ def test_good_answers(answer: Record, good: bool) -> None:
 def test_goodput_is_good_answers_a_second() -> None:
     records = [record([(10.9, 1), (11.3, 4)]), record([(13.0, 5)])]
     assert goodput(records, own_tpot=0.1, seconds=4.0) == 0.25
+
+
+def test_a_steady_rate_leaves_out_the_end_when_callers_run_dry() -> None:
+    def asked(sent: float, end: float) -> Record:
+        return record([(end, 5)], sent=sent)
+
+    records = [asked(0, 2), asked(0, 3), asked(2, 4), asked(3, 5), asked(4, 50)]
+    assert steady_rate(records) == 3 / 4
+    assert steady_rate(records[:1]) is None
 
 
 def test_a_tail_counts_who_waited_in_vain() -> None:

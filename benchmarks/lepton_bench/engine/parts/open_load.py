@@ -13,6 +13,7 @@ from lepton_bench.engine.outcome import (
     Summary,
     goodput,
     median,
+    steady_rate,
     summary,
 )
 from lepton_bench.engine.workload import CHAT_ANSWERS, CHAT_PROMPTS, Item, arrivals, prompts
@@ -30,6 +31,7 @@ class Point:
 
     share: float
     rate: float
+    """Requests a second that came."""
     good: float
     """Good answers a second."""
     found: Summary
@@ -75,9 +77,9 @@ async def single(server: Server, items: Sequence[Item]) -> float:
 
 async def capacity(server: Server, items: Sequence[Item]) -> float:
     """Requests a second that a closed loop of many callers gets."""
-    run = await server.run(items, STREAMS)
+    run = await server.run(items, max(1, min(STREAMS, len(items) // 3)))
     assert run.summary is not None
-    return run.summary.requests_s
+    return steady_rate(run.records) or run.summary.requests_s
 
 
 def patient(item: Item, pace: float) -> Item:
@@ -109,7 +111,7 @@ async def _sweep(
         if records:
             found = summary(records, seconds)
             good = goodput(records, pace, seconds)
-            points.append(Point(share, share * most, good, found))
+            points.append(Point(share, len(records) / seconds, good, found))
     return points
 
 
