@@ -28,8 +28,9 @@ async def measure(context: Context) -> None:
         assert isinstance(contestant, Server)
         assert isinstance(contestant.target, GrpcTarget)
         await contestant.run(items[:2], 2)  # warms up
-        whole = await contestant.run(items, STREAMS)
-        some = await contestant.run(with_cancelled(items, SHARE, SEED + number), STREAMS)
+        loads = [items, with_cancelled(items, SHARE, SEED + number)]
+        runs = [await contestant.run(load, STREAMS) for load in loads[:: (-1) ** number]]
+        whole, some = runs[:: (-1) ** number]
         name = contestant.name
         kept.setdefault(name, []).append(ratio(some.new_tokens_s, whole.new_tokens_s))
         assert some.summary is not None

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import ctranslate2  # type: ignore[import-not-found]
+import ctranslate2  # type: ignore[import-not-found,import-untyped,unused-ignore]
 import tokenizers
 
 from lepton_bench.engine.peers.line_loop import loop

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers
-from onnxruntime.quantization import (  # type: ignore[import-not-found]
+from onnxruntime.quantization import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
     QuantType,
     quantize_dynamic,
 )

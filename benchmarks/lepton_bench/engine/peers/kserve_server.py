@@ -2,12 +2,12 @@
 
 import sys
 
-import kserve  # type: ignore[import-not-found]
+import kserve  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 from lepton_bench.engine.peers.encoder import Encoder
 
 
-class Served(kserve.Model):  # type: ignore[misc]
+class Served(kserve.Model):  # type: ignore[misc,unused-ignore]
     """As its guide writes a custom predictor; it joins no requests."""
 
     def __init__(self, folder: str, task: str) -> None:

@@ -3,12 +3,12 @@
 import sys
 from typing import Any
 
-import litserve  # type: ignore[import-not-found]
+import litserve  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 from lepton_bench.engine.peers.encoder import Encoder
 
 
-class Api(litserve.LitAPI):  # type: ignore[misc]
+class Api(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
     """As its guide writes an API with batches."""
 
     def __init__(self, folder: str, task: str, batch: int) -> None:

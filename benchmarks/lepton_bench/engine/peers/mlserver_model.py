@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from mlserver import MLModel  # type: ignore[import-not-found]
-from mlserver.codecs import NumpyCodec, StringCodec  # type: ignore[import-not-found]
-from mlserver.types import (  # type: ignore[import-not-found]
+from mlserver import MLModel  # type: ignore[import-not-found,import-untyped,unused-ignore]
+from mlserver.codecs import NumpyCodec, StringCodec  # type: ignore[import-not-found,import-untyped,unused-ignore]
+from mlserver.types import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
     InferenceRequest,
     InferenceResponse,
 )
@@ -13,7 +13,7 @@ from mlserver.types import (  # type: ignore[import-not-found]
 from lepton_bench.engine.peers.encoder import Encoder
 
 
-class Runtime(MLModel):  # type: ignore[misc]
+class Runtime(MLModel):  # type: ignore[misc,unused-ignore]
     """As its guide writes a custom runtime, with the computation in a thread."""
 
     async def load(self) -> bool:

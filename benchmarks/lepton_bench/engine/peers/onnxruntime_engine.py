@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-import onnxruntime  # type: ignore[import-not-found]
+import onnxruntime  # type: ignore[import-not-found,import-untyped,unused-ignore]
 import tokenizers
 
 from lepton_bench.engine.peers.line_loop import loop

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-import openvino  # type: ignore[import-not-found]
+import openvino  # type: ignore[import-not-found,import-untyped,unused-ignore]
 import tokenizers
 
 from lepton_bench.engine.peers.line_loop import loop
