@@ -92,12 +92,13 @@ class Frame:
 @dataclass(frozen=True)
 class Families:
     """Model types, grouped by what can be built of them: anything, something that works on text
-    alone, a causal head, a masked head."""
+    alone, a causal head, a masked head, an encoder and a decoder for text."""
 
     known: frozenset[str]
     text: frozenset[str]
     causal: frozenset[str]
     masked: frozenset[str]
+    seq2seq: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class GenerationDefaults:
     suppressed_first: tuple[int, ...] = ()
     min_new_tokens: int = 0
     ends: frozenset[int] = frozenset()
+    forced: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,9 @@ class Model:
     is the label that says so. `slots` is how many texts run at once, `cache_tokens` how many tokens
     they can hold together (0: no bound beyond `slots`), `step_tokens` how many tokens a step
     computes at best speed. `chat_template` is the model's own, in Jinja; `prompts` are those that
-    a sentence encoder declares, by name, the usual one as "". `encoder_decoder` says that prompt
-    and answer have lengths of their own. `choices` has what was
+    a sentence encoder declares, by name, the usual one as "", or an encoder-decoder for its tasks.
+    `encoder_decoder` says that prompt and answer have lengths of their own, each `max_length` at
+    most; `languages` are the tokens of those that it writes, by name. `choices` has what was
     left to the worker, with the reason for what it chose.
     """
 

@@ -9,12 +9,13 @@ from lepton_worker.model import Families
 from lepton_worker.request import Task
 from lepton_worker.tasks.choose import choose_task, nature
 
-TEXT = frozenset({"bert", "gpt2", "llama", "t5"})
+TEXT = frozenset({"bert", "gpt2", "llama", "marian", "t5"})
 FAMILIES = Families(
     known=TEXT | {"vit", "whisper"},
     text=TEXT,
     causal=frozenset({"bert", "gpt2", "llama"}),
     masked=frozenset({"bert"}),
+    seq2seq=frozenset({"t5", "marian"}),
 )
 
 
@@ -42,6 +43,8 @@ def a_config(architecture: str, model_type: str, **more: Any) -> dict[str, Any]:
         ("BertForQuestionAnswering", "bert", False, "auto", Task.ANSWER),
         ("LlamaForQuestionAnswering", "llama", False, "answer", Task.ANSWER),
         ("LlamaForSequenceClassification", "llama", False, "classify", Task.CLASSIFY),
+        ("T5ForConditionalGeneration", "t5", False, "auto", Task.GENERATE),
+        ("MarianMTModel", "marian", False, "generate", Task.GENERATE),
     ],
 )
 def test_task(architecture: str, model_type: str, pooling: bool, asked: str, task: Task) -> None:
@@ -55,7 +58,13 @@ def test_task(architecture: str, model_type: str, pooling: bool, asked: str, tas
         (a_config("LlamaForCausalLM", "llama"), "classify", "no head for classification"),
         (a_config("GPT2Model", "gpt2"), "auto", "a decoder without a head for generation.*embed"),
         (a_config("T5Model", "t5", is_encoder_decoder=True), "auto", "encoder-decoder"),
-        (a_config("T5ForConditionalGeneration", "t5"), "auto", "encoder-decoder"),
+        (a_config("T5ForConditionalGeneration", "t5"), "embed", "serves generate alone, not embed"),
+        (a_config("WhisperForConditionalGeneration", "whisper"), "auto", "a kind that is not"),
+        (
+            a_config("BertForSequenceClassification", "bert", is_encoder_decoder=True),
+            "auto",
+            "encoder-decoder",
+        ),
         (a_config("BertForMultipleChoice", "bert"), "auto", "a head that no task uses"),
         (a_config("BertForTokenClassification", "bert"), "answer", "no head for answers"),
         (a_config("BertForQuestionAnswering", "bert"), "tag", "no head for labels of tokens"),

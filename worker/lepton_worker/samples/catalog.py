@@ -11,6 +11,7 @@ from lepton_worker.samples.vocabularies import (
     byte_fallback,
     byte_level,
     roberta,
+    unigram,
     word_pieces,
 )
 
@@ -33,6 +34,37 @@ ENCODER = {
     "num_attention_heads": HEADS,
     "max_position_embeddings": 128,
     "initializer_range": 0.3,
+}
+
+
+T5 = {
+    "d_model": WIDTH,
+    "d_kv": WIDTH // HEADS,
+    "d_ff": INNER,
+    "num_layers": LAYERS,
+    "num_heads": HEADS,
+    "n_positions": 256,
+    "decoder_start_token_id": 0,
+    # Wider than usual, as those of decoders.
+    "initializer_factor": 3.0,
+    "task_specific_params": {
+        "summarization": {"prefix": "summarize: "},
+        "translation_en_to_de": {"prefix": "translate English to German: "},
+        "translation_en_to_fr": {"prefix": "translate English to French: "},
+    },
+}
+BART = {
+    "d_model": WIDTH,
+    "encoder_layers": LAYERS,
+    "decoder_layers": LAYERS,
+    "encoder_attention_heads": HEADS,
+    "decoder_attention_heads": HEADS,
+    "encoder_ffn_dim": INNER,
+    "decoder_ffn_dim": INNER,
+    "max_position_embeddings": 256,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": None,
+    "init_std": 0.3,
 }
 
 
@@ -98,6 +130,8 @@ SAMPLES: dict[str, Sample] = {
         },
         byte_level,
     ),
+    "t5": Sample("T5ForConditionalGeneration", "T5Config", T5, unigram),
+    "bart": Sample("BartForConditionalGeneration", "BartConfig", BART, roberta),
     "bert-classifier": Sample(
         "BertForSequenceClassification",
         "BertConfig",

@@ -1,6 +1,7 @@
-"""Tokenizers of three kinds, trained on our own sentences in a moment."""
+"""Tokenizers of four kinds, trained on our own sentences in a moment."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -131,6 +132,34 @@ def roberta() -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         pad_token="<pad>",
         mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def unigram() -> PreTrainedTokenizerFast:
+    """Pieces with scores, a mark for the space in front, and `</s>` behind each text, as in T5.
+
+    The pieces are the characters and the most frequent words, the scores their shares. Not by the
+    library's trainer, which finds other pieces each time."""
+    text = " ".join(SENTENCES)
+    letters, words = Counter(text.replace(" ", "▁")), Counter(f"▁{word}" for word in text.split())
+    seldom = [(letter, count) for letter, count in letters.items() if letter not in words]
+    counted = sorted({**words, **dict(seldom)}.items(), key=lambda item: (-item[1], item[0]))
+    single = [(piece, count) for piece, count in counted if len(piece) == 1]
+    longer = [(piece, count) for piece, count in counted if len(piece) > 1]
+    kept = [*single, *longer][: SIZE - 3]
+    total = sum(count for _, count in kept)
+    pieces = [(piece, math.log(count / total)) for piece, count in kept]
+    specials = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    tokenizer = Tokenizer(models.Unigram([*specials, *pieces], unk_id=2, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = _template("$A </s>", [("</s>", tokenizer)], "$A </s> $B </s>")
+    return _named(
+        tokenizer,
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
         model_input_names=["input_ids", "attention_mask"],
     )
 

@@ -20,8 +20,11 @@ HEADLESS = {
     Task.ANSWER: "answers",
 }
 GENERATING = ("ForCausalLM", "LMHeadModel")
+REWRITING = ("ForConditionalGeneration", "MarianMTModel")
+"""Encoder-decoders with a head for the next token."""
 OFFERED = (
-    "offered are generate (text generation: …ForCausalLM), classify (…ForSequenceClassification), "
+    "offered are generate (text generation: …ForCausalLM, and …ForConditionalGeneration of T5, "
+    "BART, Marian, Pegasus, M2M100 and their relatives), classify (…ForSequenceClassification), "
     "tag (…ForTokenClassification), answer (…ForQuestionAnswering) and embed (text encoders)"
 )
 
@@ -68,8 +71,8 @@ def choose_task(asked: str, model: Nature, families: Families) -> Task:
             f"model type {model.model_type!r} ({name}) is not part of transformers here; "
             "models that bring code of their own are not run"
         )
-    if model.encoder_decoder or model.architecture.endswith("ForConditionalGeneration"):
-        raise TaskNotSupported(f"{name} is an encoder-decoder model; {OFFERED}")
+    if model.encoder_decoder or model.architecture.endswith(REWRITING):
+        return _of_encoder_decoder(asked, model, families, name)
     if model.model_type not in families.text:
         raise TaskNotSupported(f"{name} does not work on text alone; {OFFERED}")
     if asked == "auto":
@@ -78,6 +81,18 @@ def choose_task(asked: str, model: Nature, families: Families) -> Task:
     if task is not Task.EMBED and task is not model.head:
         raise TaskNotSupported(f"{name} has no head for {HEADLESS[task]}; {OFFERED}")
     return task
+
+
+def _of_encoder_decoder(asked: str, model: Nature, families: Families, name: str) -> Task:
+    if model.model_type not in families.seq2seq or not model.architecture.endswith(REWRITING):
+        raise TaskNotSupported(
+            f"{name} is an encoder-decoder model of a kind that is not served; {OFFERED}"
+        )
+    if asked not in ("auto", Task.GENERATE):
+        raise TaskNotSupported(
+            f"{name} is an encoder-decoder model, which serves generate alone, not {asked}"
+        )
+    return Task.GENERATE
 
 
 def _by_nature(model: Nature, families: Families, name: str) -> Task:

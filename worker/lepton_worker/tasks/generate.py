@@ -138,7 +138,7 @@ def _resolved(asked: AskedSampling, model: GenerationDefaults, room: int) -> Sam
         stop=asked.stop,
         logprobs=asked.logprobs,
         constraint=asked.constraint,
-        forced=asked.forced,
+        forced=asked.forced or model.forced,
     )
 
 

@@ -53,4 +53,15 @@ def test_what_changes_nothing_is_not_complained_of() -> None:
 
 def test_what_is_not_honoured_is_named() -> None:
     said = {"num_beams": 4, "forced_bos_token_id": 0, "length_penalty": 2.0, "top_k": 5}
-    assert unhonoured(said, True) == ["forced_bos_token_id", "length_penalty", "num_beams"]
+    assert unhonoured(said, True) == ["length_penalty", "num_beams"]
+    assert unhonoured(said, False) == ["forced_bos_token_id", "length_penalty", "num_beams"]
+    assert unhonoured({"bad_words_ids": [[3], [4]]}, True) == []
+    assert unhonoured({"bad_words_ids": [[3], [4, 5]]}, True) == ["bad_words_ids"]
+
+
+def test_what_an_encoder_decoder_alone_has() -> None:
+    said = {"max_length": 142, "forced_bos_token_id": 7, "bad_words_ids": [[2], [9], [4, 5]]}
+    found = resolved(said, 2, True)
+    assert (found.max_new_tokens, found.forced, found.suppressed) == (141, (7,), (9,))
+    found = resolved(said, 2, False)
+    assert (found.max_new_tokens, found.forced, found.suppressed) == (None, (), (9,))

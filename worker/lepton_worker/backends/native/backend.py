@@ -28,6 +28,7 @@ from lepton_worker.backends.sampling.sampler import Sampler
 from lepton_worker.backends.transformers.backend import TransformersBackend
 from lepton_worker.backends.transformers.failures import load_failures
 from lepton_worker.backends.transformers.loading import Loaded, load_model
+from lepton_worker.backends.transformers.seq2seq_facts import beams
 from lepton_worker.errors import InvalidSetting, RequestError, TaskNotSupported, WeightsCorrupt
 from lepton_worker.model import Model
 from lepton_worker.request import Sampling, Task, Tokens, Vector
@@ -79,6 +80,8 @@ class NativeBackend:
         return dataclasses.replace(loaded.facts, backend="native", step_tokens=budget)
 
     def _open_decoder(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Model:
+        if loaded.facts.encoder_decoder:
+            choices["beams"] = beams(loaded.module)
         refusal = decoder_parity.check(loaded)
         if refusal is not None:
             return self._open_stock(loaded, order, choices, refusal)

@@ -81,7 +81,8 @@ class Row:
         self._counted += len(new)
         self._last = ids[-1]
         if self.matcher:
-            self.matcher.follow(ids, self._prompt)
+            # The grammar is that of what is chosen; what was given stands in front of it.
+            self.matcher.follow(ids, self._prompt + len(self.sampling.forced))
 
     def edit(self, edits: Edits, row: int, position: int, defaults: GenerationDefaults) -> None:
         """Add what this sequence does to its logits, which are row `row` of the batch."""
@@ -96,7 +97,7 @@ class Row:
         if position < sampling.min_new_tokens:
             edits.ban(row, sampling.ends)
         edits.ban(row, defaults.suppressed)
-        if position == 0:
+        if position == len(sampling.forced):
             edits.ban(row, defaults.suppressed_first)
         if self._bias:
             edits.bias(row, self._bias)

@@ -55,6 +55,8 @@ class Sampler:
     7. greedy rows end here with the largest logit, of equal ones the first;
     8. temperature, then top-k, top-p and min-p, each among what the one before left;
     9. a draw by a number that only the seed and the position in the answer decide.
+
+    Tokens that are given (`Sampling.forced`) are taken as they are, and none of this is done.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Sampler:
         if treated:
             self._treat(treated, logits, tokens, errors)
         ended = _take(treated, tokens, errors)
+        _give(sequences, tokens)
         reports = _reports(sequences, logits, tokens, errors)
         return [
             errors.get(place) or Choice(token, reports.get(place), place in ended)
@@ -117,16 +120,18 @@ class Sampler:
             try:
                 row = self._rows.get(sequence) or self._begin(sequence, logits)
                 position = row.position(sequence)
-                if self._suppresses(position) or not row.is_plain(position):
+                if position < len(sequence.sampling.forced):
+                    continue
+                if self._suppresses(position, sequence) or not row.is_plain(position):
                     row.follow(sequence)
                     treated.append(_Treated(place, row, position))
             except RequestError as error:
                 errors[place] = error
         return treated
 
-    def _suppresses(self, position: int) -> bool:
-        suppressed = self._defaults.suppressed
-        return bool(suppressed or (position == 0 and self._defaults.suppressed_first))
+    def _suppresses(self, position: int, sequence: DecoderSequence) -> bool:
+        first = position == len(sequence.sampling.forced)
+        return bool(self._defaults.suppressed or (first and self._defaults.suppressed_first))
 
     def _begin(self, sequence: DecoderSequence, logits: torch.Tensor) -> Row:
         constraint = sequence.sampling.constraint
@@ -237,6 +242,15 @@ def _draw(treated: list[_Treated], changed: torch.Tensor, tokens: list[int]) -> 
     found = draw(changed, [item.row.cut for item in treated], numbers)
     for item, token in zip(treated, found, strict=True):
         tokens[item.place] = token
+
+
+def _give(sequences: Sequence[DecoderSequence], tokens: list[int]) -> None:
+    """Put given tokens in place of chosen ones."""
+    for place, sequence in enumerate(sequences):
+        forced = sequence.sampling.forced
+        position = len(sequence.ids) - len(sequence.prompt)
+        if position < len(forced):
+            tokens[place] = forced[position]
 
 
 def _take(treated: list[_Treated], tokens: list[int], errors: dict[int, RequestError]) -> set[int]:

@@ -20,6 +20,7 @@ from lepton_worker.backends.transformers.decoder import Decoder
 from lepton_worker.backends.transformers.encoder import Encoder
 from lepton_worker.backends.transformers.failures import load_failures, request_failures
 from lepton_worker.backends.transformers.loading import Loaded, load_model
+from lepton_worker.backends.transformers.seq2seq import EncoderDecoder, given
 from lepton_worker.errors import InvalidSetting, RequestError, WeightsCorrupt
 from lepton_worker.model import Model
 from lepton_worker.request import Sampling, Task, TokenLogprob, Tokens, Vector
@@ -32,7 +33,7 @@ class TransformersBackend:
 
     def __init__(self) -> None:
         self._encoder: Encoder | None = None
-        self._decoder: Decoder | None = None
+        self._decoder: Decoder | EncoderDecoder | None = None
         self._sampler: Sampler | None = None
 
     def load(self, order: LoadOrder) -> Model:
@@ -44,12 +45,17 @@ class TransformersBackend:
 
     def use(self, loaded: Loaded, order: LoadOrder) -> Model:
         """Take a module that is loaded already."""
-        if order.task is Task.GENERATE:
+        facts = loaded.facts
+        if facts.encoder_decoder:
+            self._decoder = EncoderDecoder(loaded)
+            begun = self._decoder.beginning.tokens
+            self._sampler = Sampler(facts.defaults, facts.vocabulary, None, begun)
+        elif order.task is Task.GENERATE:
             self._decoder = Decoder(loaded)
-            self._sampler = Sampler(loaded.facts.defaults, loaded.facts.vocabulary, None)
+            self._sampler = Sampler(facts.defaults, facts.vocabulary, None)
         else:
             self._encoder = Encoder(loaded, order.pooling if order.task is Task.EMBED else None)
-        return replace(loaded.facts, slots=order.slots)
+        return replace(facts, slots=order.slots)
 
     def warm_up(self) -> None:
         """One forward on one token; its answer has to be made of numbers."""
@@ -71,6 +77,7 @@ class TransformersBackend:
         self._decoder.begin(sequence)
         logits = self._decoder.forward(sequence, 1)
         self._decoder.release(sequence)
+        assert logits is not None, "nothing is given in a trial"
         return bool(torch.isfinite(logits).any()) and not bool(torch.isnan(logits).any())
 
     def encode(self, inputs: Sequence[EncodeInput]) -> list[Vector | RequestError]:
@@ -109,12 +116,15 @@ class TransformersBackend:
         logits = self._decoder.forward(sequence, span.count, sampling.prompt_logprobs)
         ended = begun + span.count
         prompt: tuple[TokenLogprob, ...] = ()
-        if sampling.prompt_logprobs:
+        if sampling.prompt_logprobs and logits is not None:
             told = sequence.prompt.ids[begun + 1 : ended + 1]
             prompt = prompt_logprobs(told, logits[: len(told)])
         if ended < len(sequence.ids) or sampling.max_new_tokens == 0:
             return Progress(None, prompt=prompt)
-        choice = self._sampler.choose([sequence], logits[-1:])[0]
+        choice: Choice | RequestError | None = given(sequence)
+        if logits is not None:
+            [choice] = self._sampler.choose([sequence], logits[-1:])
+        assert choice is not None, "a token without logits that is not given"
         if not isinstance(choice, Choice):
             raise choice
         sequence.ids.append(choice.token)

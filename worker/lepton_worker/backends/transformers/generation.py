@@ -44,6 +44,9 @@ HARMLESS = {
     "use_cache",
     "transformers_version",
 }
+READ_WITH_ENCODER = {"min_length", "forced_bos_token_id"}
+"""Fields that are about what the decoder has; without an encoder, that begins with the prompt."""
+
 NEUTRAL: dict[str, Any] = {
     "min_length": 0,
     "num_beams": 1,
@@ -72,7 +75,10 @@ def declared(folder: Path) -> dict[str, Any]:
     file = folder / "generation_config.json"
     if not file.is_file():
         return {}
-    fields: dict[str, Any] = json.loads(file.read_text())
+    return _set(json.loads(file.read_text()))
+
+
+def _set(fields: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in fields.items()
@@ -84,6 +90,8 @@ def defaults(module: Any, folder: Path) -> GenerationDefaults:
     """What holds where a request says nothing. Greedy, unless the model asks for sampling."""
     said = declared(folder)
     encoder_decoder = bool(getattr(module.config, "is_encoder_decoder", False))
+    if encoder_decoder and not said:
+        said = _set(module.generation_config.to_diff_dict())
     ignored = unhonoured(said, encoder_decoder)
     if ignored:
         log.warning("not honoured of the model's generation config: %s", ", ".join(ignored))
@@ -92,7 +100,9 @@ def defaults(module: Any, folder: Path) -> GenerationDefaults:
 
 def unhonoured(said: dict[str, Any], encoder_decoder: bool) -> list[str]:
     """The fields that would change what is generated and are not looked at, in order."""
-    read = READ | HARMLESS | ({"min_length"} if encoder_decoder else set())
+    read = READ | HARMLESS | (READ_WITH_ENCODER if encoder_decoder else set())
+    if _are_tokens(said.get("bad_words_ids", [])):
+        read |= {"bad_words_ids"}
     return sorted(
         name
         for name, value in said.items()
@@ -100,23 +110,50 @@ def unhonoured(said: dict[str, Any], encoder_decoder: bool) -> list[str]:
     )
 
 
+def _are_tokens(words: list[list[int]]) -> bool:
+    """Whether each of some forbidden words is one token; longer ones are not looked for."""
+    return all(len(word) == 1 for word in words)
+
+
 def resolved(
     said: dict[str, Any], ends: int | list[int] | None, encoder_decoder: bool
 ) -> GenerationDefaults:
     """The fields of a generation config as defaults."""
+    ending = frozenset([ends] if isinstance(ends, int) else ends or [])
     return GenerationDefaults(
-        max_new_tokens=said.get("max_new_tokens"),
+        max_new_tokens=_max_new_tokens(said, encoder_decoder),
         temperature=float(said.get("temperature", 1.0)) if said.get("do_sample") else 0.0,
         top_p=float(said.get("top_p", 1.0)),
         top_k=int(said.get("top_k", 0)),
         min_p=float(said.get("min_p", 0.0)),
         repetition_penalty=float(said.get("repetition_penalty", 1.0)),
         no_repeat_ngram=int(said.get("no_repeat_ngram_size", 0)),
-        suppressed=tuple(said.get("suppress_tokens", ())),
+        suppressed=(*said.get("suppress_tokens", ()), *_bad_tokens(said, ending)),
         suppressed_first=tuple(said.get("begin_suppress_tokens", ())),
         min_new_tokens=_min_new_tokens(said, encoder_decoder),
-        ends=frozenset([ends] if isinstance(ends, int) else ends or []),
+        ends=ending,
+        forced=_forced(said) if encoder_decoder else (),
     )
+
+
+def _bad_tokens(said: dict[str, Any], ends: frozenset[int]) -> tuple[int, ...]:
+    """Forbidden words of one token, such as Marian's padding; transformers spares the ends."""
+    words = said.get("bad_words_ids", [])
+    return tuple(word[0] for word in words if len(word) == 1 and word[0] not in ends)
+
+
+def _forced(said: dict[str, Any]) -> tuple[int, ...]:
+    """The tokens that each answer begins with."""
+    first = said.get("forced_bos_token_id")
+    return () if first is None else tuple([first] if isinstance(first, int) else first)
+
+
+def _max_new_tokens(said: dict[str, Any], encoder_decoder: bool) -> int | None:
+    """`max_length` counts all that the decoder has: with an encoder, its first token and the
+    answer; without, the prompt too, which no default can say."""
+    if "max_new_tokens" in said or not encoder_decoder or "max_length" not in said:
+        return said.get("max_new_tokens")
+    return max(1, int(said["max_length"]) - 1)
 
 
 def _min_new_tokens(said: dict[str, Any], encoder_decoder: bool) -> int:

@@ -9,10 +9,17 @@ from lepton_worker.model import Pooling
 UNBOUNDED = 8192
 """For models without a bound of their own, such as those with relative positions."""
 
+USUAL_RELATIVE = 1024
+"""For T5 and its relatives, which take any length and were trained on some hundred tokens. Longer
+texts may be asked for: each head then adds a number for each pair of tokens."""
+
 
 def longest_input(module: Any, order: LoadOrder, pooling: Pooling) -> int:
     """What was asked for, or else what the model was built for; raises InvalidSetting."""
     possible = positions(module)
+    usual = UNBOUNDED
+    if hasattr(module.config, "relative_attention_num_buckets"):
+        possible, usual = None, possible or USUAL_RELATIVE
     asked = order.max_length
     if asked is not None and possible is not None and asked > possible:
         raise InvalidSetting(
@@ -22,7 +29,7 @@ def longest_input(module: Any, order: LoadOrder, pooling: Pooling) -> int:
     if asked is not None:
         return asked
     bounds = [bound for bound in (possible, pooling.max_length) if bound]
-    return min(bounds, default=UNBOUNDED)
+    return min(bounds, default=usual)
 
 
 def positions(module: Any) -> int | None:

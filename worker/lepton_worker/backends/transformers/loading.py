@@ -6,9 +6,11 @@ from typing import Any
 import torch
 import transformers
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
@@ -17,6 +19,7 @@ from lepton_worker.backends.base import LoadOrder
 from lepton_worker.backends.transformers.chat_template import chat_template, special_tokens
 from lepton_worker.backends.transformers.generation import Adjust, adjustment, defaults
 from lepton_worker.backends.transformers.length import longest_input
+from lepton_worker.backends.transformers.seq2seq_facts import with_seq2seq
 from lepton_worker.backends.transformers.tokenizer import load_tokenizer
 from lepton_worker.errors import InvalidSetting, LoadOutOfMemory, WeightsCorrupt, WeightsMissing
 from lepton_worker.model import GenerationDefaults, Model, Pooling
@@ -79,6 +82,8 @@ def load_model(order: LoadOrder) -> Loaded:
         chat_template=chat_template(order.folder) if generates else "",
         special_tokens=special_tokens(order.folder) if generates else {},
     )
+    if generates and config.is_encoder_decoder:
+        facts = with_seq2seq(facts, order.folder)
     padding = config.get_text_config().pad_token_id
     return Loaded(module, facts, padding, adjustment(module) if generates else unchanged)
 
@@ -124,8 +129,14 @@ def dtype_name(dtype: torch.dtype | str) -> str:
 
 
 def _module(order: LoadOrder, device: torch.device) -> Any:
+    config = AutoConfig.from_pretrained(
+        order.folder, local_files_only=True, trust_remote_code=False
+    )
+    kind = CLASSES[order.task]
+    if order.task is Task.GENERATE and config.is_encoder_decoder:
+        kind = AutoModelForSeq2SeqLM
     try:
-        module, report = CLASSES[order.task].from_pretrained(
+        module, report = kind.from_pretrained(
             order.folder,
             dtype=choose_dtype(order.dtype, device),
             local_files_only=True,

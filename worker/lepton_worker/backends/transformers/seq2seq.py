@@ -1,0 +1,117 @@
+"""Encoder-decoder forwards: one text at a time, each with caches of its own."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache, EncoderDecoderCache
+
+from lepton_worker.backends.base import DecoderSequence
+from lepton_worker.backends.sampling.sampler import Choice
+from lepton_worker.backends.transformers.loading import Loaded
+from lepton_worker.backends.transformers.seq2seq_facts import Beginning, beginning
+from lepton_worker.errors import TaskNotSupported
+from lepton_worker.request import TokenLogprob
+
+
+@dataclass
+class State:
+    """How many tokens of a sequence count as computed, and what was made of them.
+
+    Nothing is made before the prompt is whole: an encoder reads all of it at once. `cache` has
+    seen the first `fed` tokens of the decoder, its beginning included.
+    """
+
+    known: int = 0
+    fed: int = 0
+    read: Any = None
+    cache: EncoderDecoderCache | None = None
+
+
+class EncoderDecoder:
+    """Step by step, with the arithmetic of transformers' own `generate` on one text."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._module = loaded.module
+        self._encoder: Any = self._module.get_encoder()
+        self._states: dict[DecoderSequence, State] = {}
+        self.beginning: Beginning = beginning(self._module, loaded.facts)
+        if "past_key_values" not in inspect.signature(self._module.forward).parameters:
+            raise TaskNotSupported(
+                f"{type(self._module).__name__} keeps its state in another way than a cache of "
+                "keys and values; such models are not offered"
+            )
+
+    def begin(self, sequence: DecoderSequence) -> None:
+        """Empty caches."""
+        self._states[sequence] = State()
+
+    def known(self, sequence: DecoderSequence) -> int:
+        """How many tokens of the sequence count as computed."""
+        return self._states[sequence].known
+
+    def forward(
+        self, sequence: DecoderSequence, count: int, every: bool = False
+    ) -> torch.Tensor | None:
+        """Logits behind the last of the next `count` tokens, float32, shape [1, vocabulary].
+
+        None where there are none: the prompt is not whole yet, or the decoder begins with a token
+        that is given and has nothing in front of it. `every` token of a prompt has none.
+        """
+        state = self._states[sequence]
+        ended = state.known + count
+        logits = None
+        if ended >= len(sequence.prompt) and sequence.sampling.max_new_tokens:
+            logits = self._decoded(sequence, state, ended)
+        state.known = ended
+        return logits
+
+    def _decoded(self, sequence: DecoderSequence, state: State, ended: int) -> torch.Tensor | None:
+        tokens = decoder_tokens(self.beginning, sequence, ended)[state.fed :]
+        if not tokens:
+            return None
+        module = self._module
+        with torch.inference_mode():
+            if state.cache is None:
+                state.read = self._encoder(**_whole(sequence.prompt.ids, module.device))
+                # Without a config: those of T5 count the encoder's layers first.
+                state.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+            found = module(
+                encoder_outputs=state.read,
+                attention_mask=torch.ones(
+                    state.read.last_hidden_state.shape[:2], dtype=torch.long, device=module.device
+                ),
+                decoder_input_ids=torch.tensor([tokens], device=module.device),
+                past_key_values=state.cache,
+                use_cache=True,
+            )
+            state.fed += len(tokens)
+            logits: torch.Tensor = found.logits[0, -1:].float()
+            return logits
+
+    def release(self, sequence: DecoderSequence) -> None:
+        """Drop the caches."""
+        self._states.pop(sequence, None)
+
+
+def given(sequence: DecoderSequence) -> Choice | None:
+    """The next token where that is certain, without logits; None where it is not given."""
+    forced = sequence.sampling.forced
+    position = len(sequence.ids) - len(sequence.prompt)
+    if position >= len(forced):
+        return None
+    token = forced[position]
+    told = None if sequence.sampling.logprobs is None else TokenLogprob(token, 0.0)
+    return Choice(token, told)
+
+
+def decoder_tokens(beginning: Beginning, sequence: DecoderSequence, ended: int) -> tuple[int, ...]:
+    """What the decoder has read when the first `ended` tokens of a sequence are computed."""
+    answer = sequence.ids[len(sequence.prompt) : ended]
+    return (*beginning.of(sequence.sampling), *answer)
+
+
+def _whole(ids: tuple[int, ...], device: torch.device) -> dict[str, torch.Tensor]:
+    tokens = torch.tensor([ids], device=device)
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
