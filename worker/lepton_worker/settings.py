@@ -43,6 +43,7 @@ class Settings:
     termination_log: Path = Path("/dev/termination-log")
     log_level: str = "INFO"
     log_format: str = "text"
+    metrics_aliases: str = "none"
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,9 @@ OPTIONS: dict[str, Option] = {
     "termination_log": Option(_path, "file for the reason of a failed start, if it can be written"),
     "log_level": Option(_choice("DEBUG", "INFO", "WARNING", "ERROR"), "DEBUG to ERROR"),
     "log_format": Option(_choice("text", "json"), "text or json"),
+    "metrics_aliases": Option(
+        _choice("none", "vllm"), "whose names /metrics has besides our own: none or vllm"
+    ),
 }
 
 
@@ -156,6 +160,30 @@ def termination_log(flags: Mapping[str, str], environment: Mapping[str, str]) ->
     """Where last words go: known also when other settings cannot be read."""
     text = flags.get("termination_log") or environment.get(environment_name("termination_log"))
     return Path(text) if text else Settings.termination_log
+
+
+def traces_wanted(environment: Mapping[str, str]) -> bool:
+    """Whether the standard environment of OpenTelemetry names a collector that is to get traces.
+
+    Raises InvalidSetting for a protocol other than gRPC, the only one that the worker speaks.
+    """
+    endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if off or not any(map(environment.get, endpoints)):
+        return False
+    if environment.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+        return False
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        protocol = environment.get(name, "")
+        if protocol not in ("", "grpc"):
+            raise InvalidSetting(f"{name} must be grpc, not {protocol!r}")
+    return True
+
+
+def names_service(environment: Mapping[str, str]) -> bool:
+    """Whether the standard environment of OpenTelemetry says what the service is called."""
+    described = environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return bool(environment.get("OTEL_SERVICE_NAME")) or "service.name=" in described
 
 
 def process_environment() -> Mapping[str, str]:

@@ -163,7 +163,8 @@ class Core:
         run = _run(entry)
         if not run.taken:
             run.taken = True
-            self._out.append(Taken(run.number, now))
+            cached = run.cached if isinstance(run, TextRun) else 0
+            self._out.append(Taken(run.number, now, cached))
 
     def _seat(self, now: float) -> None:
         seating = self._planner.seat(now)

@@ -7,7 +7,8 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from lepton_worker.engine.link import Link
 from lepton_worker.engine.messages import (
@@ -22,6 +23,7 @@ from lepton_worker.engine.messages import (
     Phase,
     Ready,
     Report,
+    Source,
     Submit,
     Taken,
     Vectors,
@@ -76,18 +78,24 @@ class Engine:
         self._ready: asyncio.Future[Model] | None = None
         self.lost: asyncio.Future[str] | None = None
         self.report = Report()
+        self.pid = 0
 
     # -------------------------------------------------------------- life
-    async def load(self, record: Callable[[str, float], None]) -> Model:
+    async def load(
+        self, record: Callable[[str, float], None], source: Awaitable[Path] | None = None
+    ) -> Model:
         """Start the engine and wait for its model; raises LoadError.
 
-        A second time after the engine was lost: what is in hand goes to the new one.
+        The engine is told of the model's folder as soon as `source` has it. A second time after
+        the engine was lost: what is in hand goes to the new one.
         """
         loop = asyncio.get_running_loop()
         self._record = record
         self._ready = loop.create_future()
         self.lost = loop.create_future()
         self._link.open(self.receive, self._gone)
+        if source is not None:
+            self._link.send(Source(await source))
         model = await self._ready
         if self._model is None:
             self._admission = Admission(Bounds(self._max_waiting, model.cache_tokens, model.slots))
@@ -115,7 +123,28 @@ class Engine:
     @property
     def running(self) -> int:
         """Calls of which the engine has taken up something."""
-        return sum(1 for ticket in self._tickets if ticket.runs)
+        # Of a copy, made in one go: metrics are read from another thread.
+        return sum(1 for ticket in tuple(self._tickets) if ticket.runs)
+
+    @property
+    def oldest_wait(self) -> float:
+        """Seconds that the oldest of the waiting calls has waited; 0 when none waits."""
+        waiting = (ticket for ticket in tuple(self._tickets) if not ticket.runs)
+        oldest = next(waiting, None)
+        return 0.0 if oldest is None else max(0.0, self._clock() - oldest.admitted_at)
+
+    def adapters_in_hand(self, running: bool) -> tuple[str, ...]:
+        """Adapters of the jobs that run, or of those that wait, by name."""
+        streams = tuple(self._streams.values())
+        return tuple(
+            sorted(
+                {
+                    stream.job.adapter
+                    for stream in streams
+                    if stream.job.adapter and (stream.taken_at is not None) is running
+                }
+            )
+        )
 
     @property
     def estimated_wait(self) -> float:
@@ -151,6 +180,7 @@ class Engine:
         permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller)
         position = self._in_front(ticket)
         stream = Stream(next(self._numbers), job, ticket, position, permit, self._abandon)
+        stream.sent_at = now
         ticket.streams.append(stream)
         self._streams[stream.number] = stream
         self._send(stream)
@@ -174,11 +204,17 @@ class Engine:
     def _forget(self, stream: Stream) -> None:
         del self._streams[stream.number]
         self._admission.leave(stream.permit)
+        stream.ended_at = self._clock()
         stream.settled.set()
+        if isinstance(stream.job, GenerateJob):
+            first, last = stream.first_at, stream.last_at
+            seconds = 0.0 if first is None or last is None else last - first
+            self._metrics.text_ended(stream.ending, stream.tokens, seconds)
 
     def leave(self, ticket: Ticket) -> None:
         """The caller is done with its request, however it ended. Twice is once."""
         for stream in ticket.streams:
+            stream.ending = stream.ending or "abort"
             self._abandon(stream)
         self._tickets.pop(ticket, None)
         if not self._tickets:
@@ -207,9 +243,10 @@ class Engine:
     def cut(self) -> None:
         """End everything in hand: texts with what there is of them, the rest as Draining."""
         now = self._clock()
+        self._metrics.cut(len(self._tickets))
         for stream in list(self._streams.values()):
             if not stream.drain(now):
-                stream.outbox.fail(Draining(CUT))
+                stream.fail(Draining(CUT))
             self._abandon(stream)
         self._tickets.clear()
         self._idle.set()
@@ -230,6 +267,7 @@ class Engine:
         elif isinstance(message, Phase):
             self._record(message.name, message.seconds)
         elif isinstance(message, Ready):
+            self.pid = message.pid
             self._settle_load(message.model)
         elif isinstance(message, NotLoaded):
             self._settle_load(message.error)
@@ -246,22 +284,28 @@ class Engine:
         if isinstance(message, Taken):
             if stream.taken_at is None:
                 stream.taken_at = message.at
+                stream.cached_tokens = message.cached_tokens
+                if isinstance(stream.job, GenerateJob):
+                    self._metrics.looked_up(len(stream.job.prompt), message.cached_tokens)
                 self._admission.begun(stream.permit)
                 self._metrics.queue_duration.observe(message.at - stream.ticket.admitted_at)
             return
         stream.batch_size = max(stream.batch_size, self.report.batch_size)
         if isinstance(message, NewTokens):
             self._metrics.generated_tokens.inc(len(message.ids))
+            before = stream.last_at
             if stream.add(Delta("", message.ids, message.logprobs), now):
                 self._metrics.first_token.observe(now - stream.ticket.admitted_at)
+            elif before is not None:
+                self._metrics.inter_token.observe((now - before) / len(message.ids))
             return
-        self._forget(stream)
         if isinstance(message, Ended):
             stream.finish(message, now)
         elif isinstance(message, Vectors):
             stream.fill(message, now)
         else:
-            stream.outbox.fail(message.error)
+            stream.fail(message.error)
+        self._forget(stream)
 
     def _answered(self, answer: Answer) -> None:
         future = self._asked.get(answer.number)
@@ -280,8 +324,8 @@ class Engine:
             again = stream.tries < TRIES and not stream.tokens
             stream.tries += 1
             if not again:
+                stream.fail(_lost(stream))
                 self._forget(stream)
-                stream.outbox.fail(_lost(stream))
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(InternalError("the engine ended; try again"))

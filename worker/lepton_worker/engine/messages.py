@@ -1,6 +1,7 @@
 """What the front and the engine tell each other; plain values, so that they can cross a process."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from lepton_worker.errors import LeptonError, LoadError, RequestError
@@ -42,7 +43,14 @@ class Stop:
     """Give everything back and end."""
 
 
-ToEngine: TypeAlias = Submit | Cancel | Ask | Stop
+@dataclass(frozen=True)
+class Source:
+    """Where the model's files are: the first message to an engine that loads any."""
+
+    folder: Path
+
+
+ToEngine: TypeAlias = Submit | Cancel | Ask | Stop | Source
 
 
 # ------------------------------------------------------------------ from the engine
@@ -56,9 +64,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Ready:
-    """The model is loaded."""
+    """The model is loaded, in the process of this id."""
 
     model: Model
+    pid: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,11 @@ class NotLoaded:
 
 @dataclass(frozen=True)
 class Taken:
-    """The engine has taken a job up."""
+    """The engine has taken a job up; so many leading tokens of its prompt had state already."""
 
     number: int
     at: float
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from functools import partial
 
 from lepton_worker.engine.core import Core
@@ -28,7 +29,7 @@ def engine_main(settings: Settings, port: Port, imported: float = 0.0) -> None:
     except LoadError as error:
         port.send([NotLoaded(error)])
         return
-    port.send([Ready(model)])
+    port.send([Ready(model, os.getpid())])
     with contextlib.suppress(Closed):
         Core(backend, model, port).run()
 

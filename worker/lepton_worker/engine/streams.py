@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from lepton_worker.engine.messages import Ended, Vectors
 from lepton_worker.engine.outbox import Outbox
+from lepton_worker.errors import RequestError
 from lepton_worker.request import (
     Caller,
     Delta,
@@ -37,7 +38,11 @@ class Ticket:
 
 @dataclass(eq=False)
 class Stream:
-    """One job on its way; `position` is how many calls waited in front of it."""
+    """One job on its way; `position` is how many calls waited in front of it.
+
+    Times are monotonic seconds. `ending` is why it is over: the reason that the engine gives,
+    `stop` when its caller has enough, `abort` when the caller has gone, or `error`.
+    """
 
     number: int
     job: Job
@@ -48,7 +53,12 @@ class Stream:
     outbox: Outbox = field(default_factory=Outbox)
     taken_at: float | None = None
     first_at: float | None = None
+    last_at: float | None = None
+    ended_at: float | None = None
+    sent_at: float = 0.0
+    ending: str = ""
     tokens: int = 0
+    cached_tokens: int = 0
     batch_size: int = 1
     tries: int = 1
     settled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,6 +73,7 @@ class Stream:
 
     def cancel(self) -> None:
         """The caller wants no more of it. Twice is once."""
+        self.ending = self.ending or FinishReason.STOP.value
         self.abandon(self)
 
     def timing(self, now: float) -> Timing:
@@ -76,6 +87,7 @@ class Stream:
         """Further tokens; True when they are the first."""
         first = self.first_at is None
         self.first_at = now if first else self.first_at
+        self.last_at = now
         self.tokens += len(delta.ids)
         self.outbox.put(delta)
         return first
@@ -83,6 +95,7 @@ class Stream:
     def finish(self, ended: Ended, now: float) -> None:
         """The text is complete, or as complete as it will be."""
         assert isinstance(self.job, GenerateJob)
+        self.ending = self.ending or ended.reason.value
         self.outbox.put(
             Finish(
                 reason=ended.reason,
@@ -97,7 +110,13 @@ class Stream:
     def fill(self, vectors: Vectors, now: float) -> None:
         """The list is complete."""
         self.first_at = now
+        self.ending = "done"
         self.outbox.put(Encoded(vectors.vectors, self.timing(now)))
+
+    def fail(self, error: RequestError) -> None:
+        """It ends without a whole answer."""
+        self.ending = self.ending or "error"
+        self.outbox.fail(error)
 
     def drain(self, now: float) -> bool:
         """End a text early with what there is of it; False when there is nothing to end so."""

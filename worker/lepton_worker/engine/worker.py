@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from lepton_worker.engine.link import Link
 from lepton_worker.engine.side import main_of
 from lepton_worker.engine.thread_link import ThreadLink
 from lepton_worker.errors import Draining, ModelLoading
+from lepton_worker.metric_aliases import Facts
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model, Tokenized
 from lepton_worker.settings import Settings
@@ -96,7 +98,10 @@ class Worker:
         """Load the model and begin to serve; raises LoadError."""
         model = await self._engine.load(self._record)
         engine = self._engine
-        self.metrics.watch_queue(lambda: engine.waiting, lambda: engine.running)
+        self.metrics.watch_queue(
+            lambda: engine.waiting, lambda: engine.running, lambda: engine.oldest_wait
+        )
+        self._watch_memory()
         self.metrics.build(
             {
                 "version": __version__,
@@ -113,6 +118,24 @@ class Worker:
         self._watch = asyncio.create_task(self._watch_engine(), name="engine watch")
         if self.state is State.LOADING:
             self.state = State.SERVING
+
+    def _watch_memory(self) -> None:
+        """Of the front, and of the engine where that is another process."""
+        front = os.getpid()
+        self.metrics.watch_memory("front", lambda: front)
+        if self._engine.pid != front:
+            self.metrics.watch_memory("engine", lambda: self._engine.pid)
+
+    def alias_facts(self) -> Facts:
+        """What the names of others need besides our own metrics."""
+        if not self._loaded:
+            return Facts()
+        return Facts(
+            adapters=tuple(sorted(self.adapters)),
+            running=self._engine.adapters_in_hand(running=True),
+            waiting=self._engine.adapters_in_hand(running=False),
+            cache_tokens=self._engine.model.cache_tokens,
+        )
 
     async def _watch_engine(self) -> None:
         """Replace an engine that is lost; raises when that happens too often."""

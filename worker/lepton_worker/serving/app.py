@@ -5,16 +5,24 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, disable_created_metrics, start_http_server
 
 from lepton_worker.engine.link import Link
 from lepton_worker.engine.worker import State, Worker
 from lepton_worker.errors import InvalidSetting
+from lepton_worker.metric_aliases import VllmNames
 from lepton_worker.metrics import Metrics
 from lepton_worker.serving.server import Server
-from lepton_worker.settings import Settings
+from lepton_worker.serving.tracing import Tracing, activate, open_tracing
+from lepton_worker.settings import (
+    Settings,
+    names_service,
+    process_environment,
+    traces_wanted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +32,23 @@ LINGER_SECONDS = 3.0
 FLUSH_SECONDS = 5.0
 """How long answers that are complete may take on their way out."""
 
+TRACES_SECONDS = 2.0
+"""How long the last spans may take on theirs."""
+
 
 async def serve(settings: Settings, started_at: float, link: Link | None = None) -> None:
     """Serve until told to stop; raises LoadError if it never comes to that.
 
     `link` leads to the engine; without one it is a thread of this process.
     """
+    # When each series was made would double their number and is of no use here.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     metrics = Metrics(settings.model_name, CollectorRegistry())
     worker = Worker(settings, metrics, started_at, link)
+    if settings.metrics_aliases == "vllm":
+        metrics.registry.register(VllmNames(metrics, worker.alias_facts))
+    traces = _tracing()
+    activate(traces)
     server = Server(worker)
     with _metrics_port(settings, metrics), _told_to_stop() as told:
         await server.start()
@@ -40,7 +57,15 @@ async def serve(settings: Settings, started_at: float, link: Link | None = None)
             await _serve(worker, server, told)
         finally:
             await server.stop(FLUSH_SECONDS)
+            if traces is not None:
+                await traces.close(TRACES_SECONDS)
             await worker.close()
+
+
+def _tracing() -> Tracing | None:
+    environment = process_environment()
+    wanted, named = traces_wanted(environment), names_service(environment)
+    return open_tracing(wanted, named, socket.gethostname())
 
 
 async def _serve(worker: Worker, server: Server, told: asyncio.Event) -> None:

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import grpc.aio
 
 from lepton_worker.errors import InternalError, InvalidRequest, RequestError, Violation
+from lepton_worker.serving import tracing
+from lepton_worker.serving.records import Record, current, facts
 from lepton_worker.serving.status import Metadata, code_of, text_of, trailing_metadata
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ Unary: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 Stream: TypeAlias = Callable[[Any, Context], AsyncGenerator[Any, None]]
 Answered: TypeAlias = Callable[[str, str, float], None]
 """(status code, reason of an error or nothing, seconds)"""
+Told: TypeAlias = tuple[Record, tracing.CallSpan | None]
 
 
 class Call:
@@ -81,35 +84,51 @@ class Call:
     async def _ending(self, request: Any, context: Context) -> AsyncGenerator[None, None]:
         """Whatever happens in the block becomes a status, a count and a line of the log."""
         begun = time.monotonic()
+        request_id.set(self._sent_id or uuid.uuid4().hex)
+        told = self._begin(context, begun)
         try:
-            request_id.set(self._sent_id or uuid.uuid4().hex)
             request_id.set(_own_id(request) or request_id.get())
             yield
         except RequestError as error:
-            self._note(code_of(error).name, error.reason, begun)
+            self._note(told, code_of(error).name, error.reason)
             await self._abort(context, error)
         except asyncio.CancelledError:
             remaining = context.time_remaining()
             late = remaining is not None and remaining <= 0
             code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
-            self._note(code, code, begun)
+            self._note(told, code, code)
             raise
         except Exception:
             log.exception("bug while answering %s", self._method, extra=_id())
             failure = InternalError("the worker failed on this request; its log says how")
-            self._note("INTERNAL", failure.reason, begun)
+            self._note(told, "INTERNAL", failure.reason)
             await self._abort(context, failure)
         else:
-            self._note("OK", "", begun)
+            self._note(told, "OK", "")
             context.set_trailing_metadata(((ID_KEY, request_id.get()), *self._trailer()))
 
-    def _note(self, code: str, reason: str, begun: float) -> None:
-        seconds = time.monotonic() - begun
+    def _begin(self, context: Context, begun: float) -> Told:
+        """A record of the call, and its span if it is traced."""
+        sent = dict(context.invocation_metadata() or ())
+        span, trace_id = tracing.begin(self._method, sent)
+        record = Record(self._method, "", begun, trace_id)
+        current.set(record)
+        return record, span
+
+    def _note(self, told: Told, code: str, reason: str) -> None:
+        record, span = told
+        record.request_id = request_id.get()
+        ended = time.monotonic()
+        seconds = ended - record.begun
         if self._answered is not None:
             self._answered(code, reason, seconds)
+        if span is not None:
+            span.end(record, code, reason, ended)
         level = logging.DEBUG if code == "OK" else logging.INFO
-        line = "%s %s %s %.3f s"
-        log.log(level, line, self._method, code, reason or "-", seconds, extra=_id())
+        if log.isEnabledFor(level):
+            extra = {**_id(), "facts": facts(record, code, reason, ended)}
+            line = "%s %s %s %.3f s"
+            log.log(level, line, self._method, code, reason or "-", seconds, extra=extra)
 
     async def _abort(self, context: Context, error: RequestError) -> None:
         metadata = (*trailing_metadata(error), (ID_KEY, request_id.get()), *self._trailer())

@@ -19,6 +19,7 @@ from lepton_worker.errors import (
 from lepton_worker.model import Model
 from lepton_worker.request import Caller, Encoded, EncodeJob, GenerateJob, Job, Task
 from lepton_worker.serving.calls import Context
+from lepton_worker.serving.records import current
 from lepton_worker.tasks.offers import GENERATION, TEXT, refusal
 
 TENANT_KEYS = ("x-lepton-tenant", "x-gateway-inference-fairness-id")
@@ -69,6 +70,9 @@ def seated(
 
     `tasks` are those of which the model has to offer one; `call` is the call's name.
     """
+    record = current.get()
+    if record is not None:
+        record.model = worker.settings.model_name
     remaining = context.time_remaining()
     if remaining is not None and remaining <= 0:
         raise DeadlineExceeded("the deadline had passed before the request was taken in")
@@ -81,6 +85,8 @@ def seated(
         raise refusal(engine.model, f"{service}/{call}", worker.settings.model_name)
     deadline = None if remaining is None else time.monotonic() + remaining
     ticket = engine.admit(caller(meta, sent), deadline)
+    if record is not None:
+        record.seat(ticket, adapter)
     try:
         yield Seat(engine, ticket, adapter)
     finally:
