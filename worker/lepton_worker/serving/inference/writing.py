@@ -12,7 +12,7 @@ from lepton_worker.serving.generation import PAUSE_SECONDS, reply_to
 from lepton_worker.serving.inference.answer import Answer, Spent, at_index
 from lepton_worker.serving.inference.parameters import Parameters, renamed, sampling
 from lepton_worker.serving.inference.reading import IDS, TEXT, one_kind, token_rows
-from lepton_worker.serving.inference.tensors import Tensor, texts
+from lepton_worker.serving.inference.tensors import Tensor, Values, texts
 from lepton_worker.serving.replies import Incoming, merged
 from lepton_worker.serving.text_run import beside
 from lepton_worker.tasks.generate import AskedSampling, generate_job
@@ -130,21 +130,30 @@ def _replies(seat: Seat, order: Order, pause: float) -> list[Numbered]:
 
 
 def _answer(found: Sequence[str], ends: Mapping[int, Ending]) -> Answer:
-    """Texts with the reasons for which they ended, empty for those that go on."""
-    finished = [ends[index].finish if index in ends else None for index in range(len(found))]
-    over = [finish for finish in finished if finish is not None]
-    reasons = [b"" if item is None else item.reason.value.encode() for item in finished]
+    """Texts with the reasons for which they ended, empty for those that go on.
+
+    What they cost is told once all have ended.
+    """
+    reasons = [
+        ends[index].finish.reason.value.encode() if index in ends else b""
+        for index in range(len(found))
+    ]
+    outputs: dict[str, Values] = {
+        "text_output": [text.encode() for text in found],
+        "finish_reason": reasons,
+    }
+    if len(ends) < len(found):
+        return Answer(len(found), outputs)
+    finished = [end.finish for end in ends.values()]
     return Answer(
         len(found),
-        {"text_output": [text.encode() for text in found], "finish_reason": reasons},
+        outputs,
         {
-            "prompt_tokens": sum(item.prompt_tokens for item in over),
-            "output_tokens": sum(item.output_tokens for item in over),
-        }
-        if over
-        else {},
+            "prompt_tokens": sum(item.prompt_tokens for item in finished),
+            "output_tokens": sum(item.output_tokens for item in finished),
+        },
         Spent(
-            max((round(item.timing.queue * NANOSECONDS) for item in over), default=0),
-            max((round(item.timing.total * NANOSECONDS) for item in over), default=0),
+            max(round(item.timing.queue * NANOSECONDS) for item in finished),
+            max(round(item.timing.total * NANOSECONDS) for item in finished),
         ),
     )

@@ -1,0 +1,1 @@
+"""Programs that tests run with the client of another project; JSON in, JSON out."""
