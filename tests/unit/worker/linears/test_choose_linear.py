@@ -9,7 +9,9 @@ import pytest
 from lepton_worker.backends.linears.choose import Asked, Facts, choose_linear, needs_timings
 from lepton_worker.request import Task
 
+PACKED = "float32-packed"
 ALL = {"float16": "", "int8": "", "bfloat16": ""}
+PACKABLE = {**ALL, PACKED: ""}
 FLOAT32 = {1: 1.0, 4: 2.0, 16: 4.0}
 
 
@@ -20,6 +22,10 @@ def timings(kind: str, faster: float) -> dict[str, dict[int, float]]:
     }
 
 
+def both(packed: float, half: float) -> dict[str, dict[int, float]]:
+    return {**timings(PACKED, packed), **timings("float16", half)}
+
+
 LARGE = Facts(
     weight_bytes=2**30,
     task=Task.GENERATE,
@@ -28,6 +34,9 @@ LARGE = Facts(
     largest_weight_abs=3.0,
     operators_available=ALL,
 )
+
+
+LARGER = replace(LARGE, operators_available=PACKABLE)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +53,15 @@ LARGE = Facts(
         ("auto", replace(LARGE, largest_weight_abs=float("nan")), "none", "beyond"),
         ("auto", replace(LARGE, operators_available={"float16": "gone"}), "none", "for gone"),
         ("none", LARGE, "none", "asked for"),
+        # float32 that is laid out once is still float32; rounding has to be worth more than that.
+        ("none", replace(LARGER, timings=timings(PACKED, 1.5)), PACKED, "no weight is rounded"),
+        ("none", replace(LARGER, timings=timings(PACKED, 1.0)), "none", "nothing is gained"),
+        ("none", replace(LARGER, task=Task.EMBED), "none", "asked for"),
+        ("auto", replace(LARGER, timings=both(1.5, 1.7)), PACKED, "1.5 times as fast"),
+        ("auto", replace(LARGER, timings=both(1.5, 1.9)), "float16", "1.9 times as fast"),
+        ("auto", replace(LARGER, timings=both(1.0, 1.3)), "float16", "1.3 times as fast"),
+        ("auto", replace(LARGER, timings=both(1.0, 1.0)), "none", "nothing is gained"),
+        ("auto", replace(LARGER, timings=timings(PACKED, 1.5)), PACKED, "1.5 times as fast"),
         # What is asked for is done, also where it is slower: it still takes less memory.
         ("float16", replace(LARGE, timings=timings("float16", 0.9)), "float16", "0.9 times"),
         ("float16", replace(LARGE, task=Task.EMBED), "float16", "asked for"),

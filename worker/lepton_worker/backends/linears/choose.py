@@ -11,13 +11,17 @@ from typing import Literal, NamedTuple, TypeAlias
 from lepton_worker.request import Task
 
 Asked: TypeAlias = Literal["auto", "none", "float16", "int8", "bfloat16"]
+Kind: TypeAlias = Literal["none", "float32-packed", "float16", "int8", "bfloat16"]
 Timings: TypeAlias = Mapping[str, Mapping[int, float]]
 """Seconds per call, by kind ("float32" is the layer as loaded) and number of rows."""
 
+PACKED: Literal["float32-packed"] = "float32-packed"
 AUTO_FROM = 64 * 2**20
 """Bytes of float32 weights from which `auto` acts: smaller ones stay in the caches of the CPU."""
 LARGEST_HALF = 65504.0
 SHOWN_ROWS = 4
+CLEARLY = 1.2
+"""How many times as fast as packed float32 float16 has to be for `auto` to round weights."""
 WORTH_IT = 1.05
 """How many times as fast as float32 a kernel has to be for `auto`: less is within the noise."""
 
@@ -43,21 +47,30 @@ class Facts:
 class Choice(NamedTuple):
     """The kind, and the reason in a sentence for users."""
 
-    kind: Literal["none", "float16", "int8", "bfloat16"]
+    kind: Kind
     reason: str
 
 
 def choose_linear(asked: Asked, facts: Facts) -> Choice:
     """The kind of kernel to use.
 
-    `auto` takes float16 for decoders where that was measured to be faster, and never int8 or
-    bfloat16, which change results more. What cannot be done falls back to `none`, in words.
+    `auto` takes float16 for decoders where that was measured to be clearly faster than float32,
+    packed or not, and never int8 or bfloat16, which change results more. `auto` and `none` pack
+    float32 where that is faster. What cannot be done falls back to `none`, in words.
     """
     settled = _without_timings(asked, facts)
     if settled is not None:
         return settled
-    kind = "float16" if asked == "auto" else asked
-    assert kind != "none"
+    packed = _packed(facts)
+    if asked == "none":
+        return packed or Choice("none", "float32 weights, for nothing is gained by packing them")
+    kind: Kind = "float16" if asked == "auto" else asked
+    if asked == "auto" and packed is not None:
+        exact = _mean(speed_up(facts.timings, packed.kind))
+        if kind not in facts.timings:
+            return packed
+        if _mean(speed_up(facts.timings, kind)) < CLEARLY * exact:
+            return packed
     if kind not in facts.timings:
         return Choice(kind, f"{kind} weights: asked for")
     ratios = speed_up(facts.timings, kind)
@@ -92,13 +105,25 @@ def speed_sentence(kind: str, ratios: Mapping[int, float]) -> str:
 
 def _without_timings(asked: Asked, facts: Facts) -> Choice | None:
     """The choice where the machine's speed does not matter."""
+    packable = facts.operators_available.get(PACKED) == ""
+    worth_packing = packable and _auto(facts) is None and facts.device.startswith("cpu")
     if asked == "none":
-        return Choice("none", "weights as loaded: asked for")
+        return None if worth_packing else Choice("none", "weights as loaded: asked for")
     if not facts.device.startswith("cpu"):
         return Choice("none", f"weights as loaded: packed ones are for the CPU, not {facts.device}")
-    return (_auto(facts) if asked == "auto" else None) or _impossible(
-        "float16" if asked == "auto" else asked, facts
-    )
+    if asked == "auto":
+        return _auto(facts) or (None if worth_packing else _impossible("float16", facts))
+    return _impossible(asked, facts)
+
+
+def _packed(facts: Facts) -> Choice | None:
+    """Packed float32 weights, where they were measured to be faster."""
+    if PACKED not in facts.timings:
+        return None
+    ratios = speed_up(facts.timings, PACKED)
+    if _mean(ratios) < WORTH_IT:
+        return None
+    return Choice(PACKED, f"{speed_sentence(PACKED, ratios)}; no weight is rounded")
 
 
 def _auto(facts: Facts) -> Choice | None:

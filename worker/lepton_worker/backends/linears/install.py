@@ -5,6 +5,7 @@ from typing import Any
 
 from lepton_worker.backends.linears.choose import (
     LARGEST_HALF,
+    PACKED,
     Asked,
     Choice,
     Facts,
@@ -45,8 +46,8 @@ def install_linears(module: Any, asked: Asked, task: Task, checkpoint_dtype: str
     """
     facts = look(module, asked, task, checkpoint_dtype)
     if needs_timings(asked, facts):
-        kind: Kind = "float16" if asked == "auto" else asked
-        facts = replace(facts, timings=time_kinds([kind]))
+        able: list[Kind] = [kind for kind in candidates(asked, facts) if not why_not(kind)]
+        facts = replace(facts, timings=time_kinds(able))
     choice = choose_linear(asked, facts)
     if choice.kind == "int8":
         return _install_int8(module, choice, facts)
@@ -57,18 +58,30 @@ def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:
     """The facts of a module, without timings. Probes operators only for what was asked."""
     layers: list[Any] = [layer for _, layer in linears(module)]
     weights: list[Any] = [layer.weight.detach() for layer in layers]
-    wanted: Kind = "float16" if asked == "auto" else asked
+    wanted: list[Kind] = ["float16", PACKED]
+    if asked != "auto" and asked != "none":
+        wanted = [asked]
     largest = 0.0
-    if wanted in ("float16", "int8"):
-        largest = max((float(item.detach().abs().amax()) for item in weights if item.numel()), default=0.0)
+    if "float16" in wanted or "int8" in wanted:
+        largest = max(
+            (float(item.detach().abs().amax()) for item in weights if item.numel()), default=0.0
+        )
     return Facts(
         weight_bytes=sum(item.numel() * 4 for item in weights),
         task=task,
         device=str(module.device),
         dtype_of_checkpoint=checkpoint_dtype,
         largest_weight_abs=largest,
-        operators_available={wanted: why_not(wanted)},
+        operators_available={kind: why_not(kind) for kind in wanted},
     )
+
+
+def candidates(asked: Asked, facts: Facts) -> list[Kind]:
+    """The kinds between which the speed decides."""
+    if asked != "auto" and asked != "none":
+        return [asked]
+    rounded: list[Kind] = ["float16"] if facts.largest_weight_abs <= LARGEST_HALF else []
+    return [*(rounded if asked == "auto" else []), PACKED]
 
 
 def heads(module: Any) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-Kind: TypeAlias = Literal["none", "float16", "int8", "bfloat16"]
+Kind: TypeAlias = Literal["none", "float32-packed", "float16", "int8", "bfloat16"]
 """How the weights of linear layers are kept; `none` leaves them as they were loaded."""
 
 

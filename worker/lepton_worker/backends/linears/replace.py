@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from lepton_worker.backends.linears import bf16, packed_fp16
+from lepton_worker.backends.linears import bf16, packed_fp16, packed_fp32
 from lepton_worker.backends.linears.bf16 import Bfloat16
 from lepton_worker.backends.linears.int8 import Route, RowwiseInt8, best_route
 from lepton_worker.backends.linears.kernels import Kind, LinearKernel, is_linear, oriented
 from lepton_worker.backends.linears.packed_fp16 import PackedHalf
+from lepton_worker.backends.linears.packed_fp32 import PackedSingle
 from lepton_worker.errors import InvalidSetting
 
 
@@ -103,6 +104,8 @@ def why_not(kind: Kind) -> str:
         return route if isinstance(route, str) else ""
     if kind == "float16":
         return packed_fp16.why_not()
+    if kind == "float32-packed":
+        return packed_fp32.why_not()
     return bf16.why_not() if kind == "bfloat16" else ""
 
 
@@ -114,6 +117,7 @@ def _int8(weight: torch.Tensor, bias: torch.Tensor | None) -> LinearKernel:
 
 
 MAKERS: dict[Kind, Callable[[torch.Tensor, torch.Tensor | None], LinearKernel]] = {
+    "float32-packed": PackedSingle,
     "float16": PackedHalf,
     "int8": _int8,
     "bfloat16": Bfloat16,
