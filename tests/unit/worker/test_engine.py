@@ -14,7 +14,7 @@ from lepton_worker.backends.echo import EchoBackend
 from lepton_worker.engine.core import Core
 from lepton_worker.engine.engine import Engine
 from lepton_worker.engine.link import Port
-from lepton_worker.engine.messages import Ready
+from lepton_worker.engine.messages import Ready, Submit, ToEngine
 from lepton_worker.engine.streams import Stream
 from lepton_worker.engine.thread_link import ThreadLink
 from lepton_worker.errors import (
@@ -393,6 +393,35 @@ async def test_a_new_engine_gets_what_the_lost_one_had_not_answered(echo_model: 
     with pytest.raises(EngineLost):
         await whole(waiting)
     assert text_of(await whole(start(engine, a_text(*b"fine")))) == "fine"
+    await engine.close()
+
+
+async def test_what_comes_while_an_engine_loads_is_sent_to_it_once(echo_model: Model) -> None:
+    sent: list[object] = []
+
+    class Noting(ThreadLink):
+        def send(self, message: ToEngine) -> None:
+            sent.append(message)
+            super().send(message)
+
+    loads = threading.Semaphore(1)
+
+    def main(port: Port) -> None:
+        loads.acquire()
+        port.send([Ready(echo_model)])
+        Core(TestBackend().free(), echo_model, port).run()
+
+    engine = Engine(Noting(main), 8, Metrics("m", CollectorRegistry()))
+    await engine.load(lambda name, seconds: None)
+    engine._gone("it was killed")
+    again = asyncio.create_task(engine.load(lambda name, seconds: None))
+    await asyncio.sleep(0)
+    stream = start(engine, a_text(*b"once"))
+    assert sent == []
+    loads.release()
+    await again
+    assert text_of(await whole(stream)) == "once"
+    assert [message.number for message in sent if isinstance(message, Submit)] == [stream.number]
     await engine.close()
 
 

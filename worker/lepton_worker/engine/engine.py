@@ -79,6 +79,7 @@ class Engine:
         self.lost: asyncio.Future[str] | None = None
         self.report = Report()
         self.pid = 0
+        self._listens = False
 
     # -------------------------------------------------------------- life
     async def load(
@@ -100,6 +101,7 @@ class Engine:
         if self._model is None:
             self._admission = Admission(Bounds(self._max_waiting, model.cache_tokens, model.slots))
         self._model = model
+        self._listens = True
         for stream in list(self._streams.values()):
             self._send(stream)
         return model
@@ -191,6 +193,8 @@ class Engine:
         return sum(1 for other in earlier if not other.runs)
 
     def _send(self, stream: Stream) -> None:
+        if not self._listens:
+            return  # it is among those that the next engine is given, once that is ready
         ticket = stream.ticket
         self._link.send(
             Submit(stream.number, stream.job, ticket.caller, ticket.admitted_at, ticket.deadline)
@@ -320,6 +324,7 @@ class Engine:
     def _gone(self, how: str) -> None:
         """The engine has ended. What had no answer yet is kept for the next one, once."""
         log.error("the engine is lost: %s", how)
+        self._listens = False
         for stream in list(self._streams.values()):
             again = stream.tries < TRIES and not stream.tokens
             stream.tries += 1

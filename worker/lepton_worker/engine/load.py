@@ -14,7 +14,6 @@ from lepton_worker.limits import available_threads, memory_limit
 from lepton_worker.model import Model
 from lepton_worker.request import Task
 from lepton_worker.settings import Settings
-from lepton_worker.source import find_source
 from lepton_worker.source.folder import read_config
 from lepton_worker.tasks.choose import choose_task, nature
 from lepton_worker.tasks.pooling import declares_pooling, read_pooling
@@ -25,13 +24,16 @@ Record = Callable[[str, float], None]
 """(phase, seconds)"""
 
 
-def load(settings: Settings, record: Record, imported: float = 0.0) -> tuple[Backend, Model]:
-    """Fetch, import, load and warm up; raises LoadError. `imported` counts for the import."""
+def load(
+    settings: Settings, folder: Path, record: Record, imported: float = 0.0
+) -> tuple[Backend, Model]:
+    """Import, load and warm up; raises LoadError.
+
+    `folder` has been checked. `imported` counts for the import.
+    """
     if settings.backend == "echo":
         backend = open_backend("echo", settings.echo_delay_ms / 1000)
         return backend, backend.load(_echo_order(settings))
-    with _phase("fetch", record):
-        folder = find_source(settings.source, settings.cache_dir)
     with _phase("import", lambda name, seconds: record(name, seconds + imported)):
         backend = open_backend(settings.backend)
         from lepton_worker.backends.transformers.families import families

@@ -4,11 +4,12 @@ import contextlib
 import logging
 import os
 from functools import partial
+from pathlib import Path
 
-from lepton_worker.engine.core import Core
+from lepton_worker.engine.core import Core, Stopped
 from lepton_worker.engine.link import Closed, Port
 from lepton_worker.engine.load import load
-from lepton_worker.engine.messages import NotLoaded, Phase, Ready
+from lepton_worker.engine.messages import NotLoaded, Phase, Ready, Source, Stop
 from lepton_worker.errors import LoadError
 from lepton_worker.settings import Settings
 
@@ -25,13 +26,26 @@ def engine_main(settings: Settings, port: Port, imported: float = 0.0) -> None:
         port.send([Phase(name, seconds)])
 
     try:
-        backend, model = load(settings, record, imported)
+        folder = Path() if settings.backend == "echo" else _told(port)
+        backend, model = load(settings, folder, record, imported)
+    except Stopped:
+        return
     except LoadError as error:
         port.send([NotLoaded(error)])
         return
     port.send([Ready(model, os.getpid())])
     with contextlib.suppress(Closed):
         Core(backend, model, port).run()
+
+
+def _told(port: Port) -> Path:
+    """Wait to be told of the folder; raises Stopped. Nothing else is said before."""
+    while True:
+        for message in port.take(wait=True):
+            if isinstance(message, Source):
+                return message.folder
+            if isinstance(message, Stop):
+                raise Stopped
 
 
 def main_of(settings: Settings) -> "partial[None]":
@@ -43,4 +57,4 @@ def needed_modules(settings: Settings) -> tuple[str, ...]:
     """What an engine with these settings will import first of all."""
     if settings.backend == "echo":
         return ()
-    return ("lepton_worker.backends.native.backend",)
+    return ("lepton_worker.backends.ahead",)

@@ -6,14 +6,16 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from lepton_worker import __version__
 from lepton_worker.backends.base import AdapterFacts
 from lepton_worker.backends.profiling import Profile
 from lepton_worker.engine.engine import Engine
+from lepton_worker.engine.fetching import fetched
 from lepton_worker.engine.link import Link
 from lepton_worker.engine.side import main_of
 from lepton_worker.engine.thread_link import ThreadLink
@@ -63,6 +65,7 @@ class Worker:
         self.state = State.LOADING
         self.start_up: dict[str, float] = {}
         self.adapters: dict[str, AdapterFacts] = {}
+        self._fetched: asyncio.Task[Path] | None = None
         self._refuses = False
         self._loaded = False
         self._engine = Engine(
@@ -96,7 +99,7 @@ class Worker:
 
     async def open(self) -> None:
         """Load the model and begin to serve; raises LoadError."""
-        model = await self._engine.load(self._record)
+        model = await self._engine.load(self._record, self._source())
         engine = self._engine
         self.metrics.watch_queue(
             lambda: engine.waiting, lambda: engine.running, lambda: engine.oldest_wait
@@ -118,6 +121,16 @@ class Worker:
         self._watch = asyncio.create_task(self._watch_engine(), name="engine watch")
         if self.state is State.LOADING:
             self.state = State.SERVING
+
+    def _source(self) -> Awaitable[Path] | None:
+        """The model's folder as soon as it is there: fetched for the first engine alone."""
+        settings = self.settings
+        if settings.backend == "echo":
+            return None
+        if self._fetched is None:
+            work = fetched(settings.source, settings.cache_dir, self._record)
+            self._fetched = asyncio.create_task(work, name="fetch")
+        return self._fetched
 
     def _watch_memory(self) -> None:
         """Of the front, and of the engine where that is another process."""
@@ -148,7 +161,7 @@ class Worker:
             if len(losses) == MOST_LOSSES and now - losses[0] < LOSS_SECONDS:
                 raise RuntimeError(f"the engine was lost {MOST_LOSSES} times: {how}")
             self.metrics.engine_restarts.inc()
-            await self._engine.load(self._record)
+            await self._engine.load(self._record, self._source())
             for facts in self.adapters.values():
                 await self._engine.ask("load_adapter", facts.name, facts.folder, facts.source)
             log.info("a new engine computes")
