@@ -26,6 +26,10 @@ def both(packed: float, half: float) -> dict[str, dict[int, float]]:
     return {**timings(PACKED, packed), **timings("float16", half)}
 
 
+def three(packed: float, half: float, brain: float) -> dict[str, dict[int, float]]:
+    return {**both(packed, half), **timings("bfloat16", brain)}
+
+
 LARGE = Facts(
     weight_bytes=2**30,
     task=Task.GENERATE,
@@ -37,6 +41,7 @@ LARGE = Facts(
 
 
 LARGER = replace(LARGE, operators_available=PACKABLE)
+STORED = replace(LARGER, dtype_of_checkpoint="bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,10 @@ LARGER = replace(LARGE, operators_available=PACKABLE)
         ("auto", replace(LARGE, largest_weight_abs=65505.0), "none", "6.55e+04"),
         ("auto", replace(LARGE, largest_weight_abs=float("nan")), "none", "beyond"),
         ("auto", replace(LARGE, operators_available={"float16": "gone"}), "none", "for gone"),
+        # A checkpoint in bfloat16 may be computed in it, any other may not.
+        ("auto", replace(STORED, timings=three(1.5, 1.9, 2.5)), "bfloat16", "no weight is rounded"),
+        ("auto", replace(LARGER, timings=three(1.5, 1.9, 2.5)), "float16", "1.9 times as fast"),
+        ("none", replace(STORED, timings=three(1.5, 1.9, 2.5)), PACKED, "1.5 times as fast"),
         ("none", LARGE, "none", "asked for"),
         # float32 that is laid out once is still float32; rounding has to be worth more than that.
         ("none", replace(LARGER, timings=timings(PACKED, 1.5)), PACKED, "no weight is rounded"),

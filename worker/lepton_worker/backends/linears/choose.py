@@ -54,32 +54,48 @@ class Choice(NamedTuple):
 def choose_linear(asked: Asked, facts: Facts) -> Choice:
     """The kind of kernel to use.
 
-    `auto` takes float16 for decoders where that was measured to be clearly faster than float32,
-    packed or not, and never int8 or bfloat16, which change results more. `auto` and `none` pack
-    float32 where that is faster. What cannot be done falls back to `none`, in words.
+    `auto` rounds the weights of decoders where that was measured to be clearly faster than float32,
+    packed or not: to float16, or to bfloat16 where the checkpoint stores that itself. int8 has to
+    be asked for. `auto` and `none` pack float32 where that is faster. What cannot be done falls
+    back to `none`, in words.
     """
     settled = _without_timings(asked, facts)
     if settled is not None:
         return settled
-    packed = _packed(facts)
-    if asked == "none":
-        return packed or Choice("none", "float32 weights, for nothing is gained by packing them")
-    kind: Kind = "float16" if asked == "auto" else asked
-    if asked == "auto" and packed is not None:
-        exact = _mean(speed_up(facts.timings, packed.kind))
-        if kind not in facts.timings:
-            return packed
-        if _mean(speed_up(facts.timings, kind)) < CLEARLY * exact:
-            return packed
-    if kind not in facts.timings:
-        return Choice(kind, f"{kind} weights: asked for")
-    ratios = speed_up(facts.timings, kind)
-    sentence = speed_sentence(kind, ratios)
-    if asked == "auto" and _mean(ratios) < WORTH_IT:
-        return Choice("none", f"float32 weights, for nothing is gained: {sentence}")
+    if asked == "auto" or asked == "none":
+        return _fastest(asked, facts)
+    if asked not in facts.timings:
+        return Choice(asked, f"{asked} weights: asked for")
+    ratios = speed_up(facts.timings, asked)
+    sentence = speed_sentence(asked, ratios)
     if asked == "bfloat16" and _mean(ratios) < 1:
         return Choice("none", f"float32 weights, for this CPU is slow with bfloat16: {sentence}")
-    return Choice(kind, sentence + _rounding(kind, facts))
+    return Choice(asked, sentence + _rounding(asked, facts))
+
+
+def may_round(asked: Asked, facts: Facts) -> list[Kind]:
+    """The shorter formats that are to be tried without being asked for."""
+    kinds: list[Kind] = []
+    if asked == "auto" and facts.largest_weight_abs <= LARGEST_HALF:
+        kinds.append("float16")
+    if asked == "auto" and facts.dtype_of_checkpoint == "bfloat16":
+        kinds.append("bfloat16")
+    return kinds
+
+
+def _fastest(asked: Asked, facts: Facts) -> Choice:
+    """Of float32, packed float32 and what may be rounded to."""
+    packed = _packed(facts)
+    bound = CLEARLY * _mean(speed_up(facts.timings, PACKED)) if packed else WORTH_IT
+    rounded = [kind for kind in may_round(asked, facts) if kind in facts.timings]
+    best = max(rounded, key=lambda kind: _mean(speed_up(facts.timings, kind)), default=None)
+    if best is not None and _mean(speed_up(facts.timings, best)) >= bound:
+        sentence = speed_sentence(best, speed_up(facts.timings, best))
+        return Choice(best, sentence + _rounding(best, facts))
+    if packed is not None:
+        return packed
+    tried = [speed_sentence(kind, speed_up(facts.timings, kind)) for kind in rounded]
+    return Choice("none", ": ".join(["float32 weights, for nothing is gained", *tried]))
 
 
 def needs_timings(asked: Asked, facts: Facts) -> bool:

@@ -10,6 +10,7 @@ from lepton_worker.backends.linears.choose import (
     Choice,
     Facts,
     choose_linear,
+    may_round,
     needs_timings,
 )
 from lepton_worker.backends.linears.gate import Drift, drift, outputs
@@ -58,7 +59,7 @@ def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:
     """The facts of a module, without timings. Probes operators only for what was asked."""
     layers: list[Any] = [layer for _, layer in linears(module)]
     weights: list[Any] = [layer.weight.detach() for layer in layers]
-    wanted: list[Kind] = ["float16", PACKED]
+    wanted: list[Kind] = ["float16", "bfloat16", PACKED]
     if asked != "auto" and asked != "none":
         wanted = [asked]
     largest = 0.0
@@ -80,8 +81,7 @@ def candidates(asked: Asked, facts: Facts) -> list[Kind]:
     """The kinds between which the speed decides."""
     if asked != "auto" and asked != "none":
         return [asked]
-    rounded: list[Kind] = ["float16"] if facts.largest_weight_abs <= LARGEST_HALF else []
-    return [*(rounded if asked == "auto" else []), PACKED]
+    return [*may_round(asked, facts), PACKED]
 
 
 def heads(module: Any) -> list[str]:
