@@ -1,169 +1,165 @@
-"""Many architectures through our own forwards: decoders token by token against `generate`, encoders
-in padded batches against each input alone. Random weights, made in memory."""
+"""Many families of decoders, token by token against `generate`, in every way in which a text may
+come about: alone, in company, in chunks, evicted and begun again, on a beginning known before."""
 
+import dataclasses
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import transformers
 
-from lepton_worker.backends.base import DecoderSequence
-from lepton_worker.backends.echo import ByteTokenizer
-from lepton_worker.backends.transformers.decoder import Decoder
-from lepton_worker.backends.transformers.encoder import Encoder
-from lepton_worker.backends.transformers.generation import adjustment
-from lepton_worker.backends.transformers.loading import Loaded, unchanged
-from lepton_worker.backends.transformers.pooling import MODES
-from lepton_worker.model import Model, Pooling
-from lepton_worker.request import Sampling, Task, Tokens
+from lepton.v1 import generation_pb2
+from lepton_testing.driven import Driven, leftovers
+from lepton_testing.families import DECODERS, greedy, opened, prompts, stock, write_decoder
+from lepton_testing.hosted import Host, Served
+from lepton_worker.errors import TaskNotSupported
+from lepton_worker.model import Model
 
 pytestmark = pytest.mark.component
 
-VOCABULARY = 120
-SIZES: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 128,
-    "initializer_range": 0.4,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": None,
-    "tie_word_embeddings": False,  # a token would be most like itself, over and over
+PAGE = (Path(__file__).parents[3] / "docs/reference/architectures.md").read_text()
+ROW = r"^\| {name} \| (\w+) \| (\w+) \|"
+SLOTS, NEW = 3, 12
+FALLBACKS = {
+    "Bloom": "takes no cache, or no positions",
+    "CodeGen": "has an attention of its own",
+    "DeepseekV3": "Expected size",  # keys and values differ in size
+    "Falcon": "has an attention of its own",
+    "FalconAlibi": "has an attention of its own",
+    "GPTJ": "has an attention of its own",
+    "GPTNeo": "has an attention of its own",
+    "Jamba": "keeps state in another way than keys and values",
+    "Lfm2": "keeps state in another way than keys and values",
+    "Llama4Text": "tokens see others than those before them",
+    "LlamaDynamic": "its positions depend on the length",
+    "Mpt": "takes no cache, or no positions",
+    "Phi3Long": "its positions depend on the length",
+    "Qwen3Next": "keeps state in another way than keys and values",
+    "XGLM": "has an attention of its own",
 }
-GROUPED = {"num_key_value_heads": 2}
-
-DECODERS: dict[str, dict[str, Any]] = {
-    "Llama": GROUPED,
-    "Mistral": {**GROUPED, "sliding_window": 8},
-    "Mixtral": {**GROUPED, "num_local_experts": 4},
-    "Qwen2": GROUPED,
-    "Qwen3": {**GROUPED, "head_dim": 8},
-    "Gemma": {**GROUPED, "head_dim": 8},
-    "Gemma2": {**GROUPED, "head_dim": 8, "sliding_window": 8},
-    "Phi": GROUPED,
-    "Phi3": GROUPED,
-    "StableLm": GROUPED,
-    "Starcoder2": GROUPED,
-    "GPTNeoX": {},
-    "Olmo2": GROUPED,
-    "Cohere": GROUPED,
-    "Bloom": {"n_layer": 2, "n_head": 4},
-    "OPT": {"ffn_dim": 48, "word_embed_proj_dim": 32},
-    "GPT2": {"n_layer": 2, "n_head": 4, "n_embd": 32, "n_positions": 128},
-    "GPTJ": {"n_layer": 2, "n_head": 4, "n_embd": 32, "n_positions": 128, "rotary_dim": 4},
-    "Falcon": {"new_decoder_architecture": True, "num_kv_heads": 2},
-}
-ENCODERS: dict[str, dict[str, Any]] = {
-    "Bert": {},
-    "Roberta": {"pad_token_id": 1},
-    "XLMRoberta": {"pad_token_id": 1},
-    "DistilBert": {"dim": 32, "n_heads": 4, "n_layers": 2, "hidden_dim": 48},
-    "Electra": {"embedding_size": 32},
-    "Albert": {"embedding_size": 32},
-    "MPNet": {"pad_token_id": 1},
-    "DebertaV2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
-    "ModernBert": {"local_attention": 8, "global_attn_every_n_layers": 2},
-}
+"""The families that run on stock transformers, and why."""
+REFUSED = {"RecurrentGemma": "keeps the state of a text within its modules"}
+SERVED = [name for name in DECODERS if name not in REFUSED]
 
 
-def a_module(family: str, head: str, fields: dict[str, Any]) -> Any:
-    """A module of the family with weights that no two runs differ in."""
-    torch.manual_seed(11)
-    config = getattr(transformers, f"{family}Config")(**{**SIZES, **fields})
-    name = "GPT2LMHeadModel" if (family, head) == ("GPT2", "ForCausalLM") else f"{family}{head}"
-    return getattr(transformers, name)(config).eval()
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A loaded model, and what `generate` says to each of the prompts."""
+
+    backend: Any
+    model: Model
+    prompts: list[list[int]]
+    expected: list[list[int]]
 
 
-def loaded(module: Any, task: Task) -> Loaded:
-    facts = Model(
-        task, frozenset([task]), "", "", "cpu", "float32", 128, VOCABULARY, ByteTokenizer()
-    )
-    adjust = adjustment(module) if task is Task.GENERATE else unchanged
-    return Loaded(module, facts, module.config.pad_token_id, adjust)
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Family]:
+    """Each is made when it is first asked for."""
+    root = tmp_path_factory.mktemp("families")
 
-
-def random_tokens(length: int, seed: int) -> Tokens:
-    numbers = torch.Generator().manual_seed(seed)
-    return Tokens(tuple(torch.randint(3, VOCABULARY, (length,), generator=numbers).tolist()))
-
-
-@pytest.mark.parametrize("family", DECODERS)
-def test_decoders_equal_generate(family: str) -> None:
-    module = a_module(family, "ForCausalLM", DECODERS[family])
-    decoder = Decoder(loaded(module, Task.GENERATE))
-    sequences = [
-        DecoderSequence(random_tokens(length, length), Sampling(20)) for length in (1, 5, 19)
-    ]
-    made: dict[DecoderSequence, list[int]] = {sequence: [] for sequence in sequences}
-    for _ in range(20):  # in turn, so that each has the others between its own steps
-        for sequence in sequences:
-            made[sequence].append(decoder.next_token(sequence))
-    for sequence in sequences:
-        ids = torch.tensor([sequence.prompt.ids])
-        with torch.inference_mode():
-            whole = module.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False
-            )
-        expected = whole[0, ids.shape[1] :].tolist()
-        assert made[sequence] == expected
-    assert len({token for tokens in made.values() for token in tokens}) > 6, "shows little"
-
-
-LENGTHS = (3, 17, 1, 30, 8, 17)
-
-
-@pytest.mark.parametrize("family", ENCODERS)
-def test_padding_changes_no_vector(family: str) -> None:
-    module = a_module(family, "Model", ENCODERS[family])
-    encoder = Encoder(loaded(module, Task.EMBED), Pooling(tuple(MODES)))
-    inputs = [random_tokens(length, length) for length in LENGTHS]
-    together = encoder.forward(inputs)
-    for tokens, row in zip(inputs, together, strict=True):
-        with torch.inference_mode():
-            states = module(torch.tensor([tokens.ids])).last_hidden_state[0]
-        weights = torch.arange(1, len(tokens) + 1)[:, None]
-        expected = torch.cat(
-            [
-                states[0],
-                states.mean(0),
-                states.max(0).values,
-                states.sum(0) / len(tokens) ** 0.5,
-                (states * weights).sum(0) / weights.sum(),
-                states[-1],
-            ]
+    @functools.cache
+    def family(name: str) -> Family:
+        folder = write_decoder(root / name, name)
+        backend, model = opened(folder, slots=SLOTS)
+        asked = prompts(model.vocabulary)
+        return Family(
+            backend, model, asked, [greedy(stock(folder), prompt, NEW) for prompt in asked]
         )
-        assert torch.allclose(row, expected, atol=1e-5), family
+
+    return family
 
 
-@pytest.mark.parametrize("family", [*ENCODERS, "Llama", "Qwen2", "GPT2", "Gemma"])
-def test_padding_changes_no_logit(family: str) -> None:
-    fields = {**ENCODERS.get(family, DECODERS.get(family, {})), "num_labels": 3}
-    module = a_module(family, "ForSequenceClassification", fields)
-    inputs = [random_tokens(length, length) for length in LENGTHS]
-    together = Encoder(loaded(module, Task.CLASSIFY), None).forward(inputs)
-    for tokens, row in zip(inputs, together, strict=True):
-        with torch.inference_mode():
-            expected = module(torch.tensor([tokens.ids])).logits[0]
-        assert torch.allclose(row, expected, atol=1e-5), family
+def ask(served: Served, prompt: list[int]) -> Any:
+    request = generation_pb2.GenerateRequest(
+        tokens=generation_pb2.TokenIds(ids=prompt),
+        sampling=generation_pb2.Sampling(max_new_tokens=NEW),
+    )
+    return served.generation.Generate(request, timeout=60)
 
 
-def test_a_classifier_without_padding_takes_its_inputs_one_by_one() -> None:
-    module = a_module("GPT2", "ForSequenceClassification", {**DECODERS["GPT2"], "num_labels": 2})
-    inputs = [random_tokens(length, length) for length in LENGTHS]
-    expected = Encoder(loaded(module, Task.CLASSIFY), None).forward(inputs)
-    module.config.pad_token_id = None
-    alone = Encoder(loaded(module, Task.CLASSIFY), None).forward(inputs)
-    assert torch.allclose(alone, expected, atol=1e-5)
+def ids(events: Any) -> list[int]:
+    return [token for event in events for token in event.delta.token_ids]
 
 
-@pytest.mark.parametrize("family", ["Llama", "GPT2"])
-def test_a_released_sequence_leaves_nothing(family: str) -> None:
-    decoder = Decoder(loaded(a_module(family, "ForCausalLM", DECODERS[family]), Task.GENERATE))
-    sequence = DecoderSequence(random_tokens(4, 4), Sampling(9))
-    first = [decoder.next_token(sequence) for _ in range(3)]
-    decoder.release(sequence)
-    decoder.release(sequence)
-    assert [decoder.next_token(sequence) for _ in range(3)] == first
+@pytest.mark.parametrize("name", SERVED)
+def test_the_backend_is_the_expected_one(families: Callable[[str], Family], name: str) -> None:
+    model = families(name).model
+    assert model.backend == ("transformers" if name in FALLBACKS else "native")
+    assert FALLBACKS.get(name, "same logits as stock transformers") in model.choices["backend"]
+    row = re.search(ROW.format(name=name), PAGE.partition("## Encoders")[0], re.MULTILINE)
+    assert row is not None, "the page about architectures does not name it"
+    assert row.groups() == (model.architecture, model.backend)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_models_that_would_mix_texts_are_refused(tmp_path: Path, name: str) -> None:
+    folder = write_decoder(tmp_path, name)
+    with pytest.raises(TaskNotSupported, match=REFUSED[name]):
+        opened(folder)
+    assert f"| {name} |" in PAGE.partition("## Encoders")[0]
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_alone_and_in_company_over_grpc(
+    host: Host, families: Callable[[str], Family], name: str
+) -> None:
+    family = families(name)
+    with host.lent(family.backend, family.model) as (served, core):
+        assert ids(ask(served, family.prompts[1])) == family.expected[1]
+        # Twice as many as there are slots: some join where others leave.
+        streams = [ask(served, prompt) for prompt in family.prompts]
+        assert [ids(stream) for stream in streams] == family.expected
+    assert leftovers(core, family.backend) == {}
+    assert len({token for made in family.expected for token in made}) > 20, "shows little"
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 16])
+@pytest.mark.parametrize("name", SERVED)
+def test_prompts_in_chunks(families: Callable[[str], Family], name: str, chunk: int) -> None:
+    family = families(name)
+    driven = Driven(family.backend, family.model, step_tokens=chunk)
+    numbers = [driven.text(prompt, NEW) for prompt in family.prompts]
+    driven.finish()
+    assert [driven.ids[number] for number in numbers] == family.expected
+    assert max(report.prefill_tokens for report in driven.reports) <= chunk
+    assert leftovers(driven.core, family.backend) == {}
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_evicted_by_better_ones_and_begun_again(
+    families: Callable[[str], Family], name: str
+) -> None:
+    family = families(name)
+    driven = Driven(family.backend, family.model, step_tokens=16)
+    # Three run; one of a better class takes a slot, then two of a yet better one take two more.
+    numbers = [driven.text(prompt, NEW, priority=2) for prompt in family.prompts[:3]]
+    driven.step(5)
+    numbers.append(driven.text(family.prompts[3], NEW, priority=1))
+    driven.step(6)
+    numbers += [driven.text(prompt, NEW) for prompt in family.prompts[4:]]
+    driven.finish()
+    assert driven.evicted >= 3
+    assert [driven.ids[number] for number in numbers] == family.expected
+    assert leftovers(driven.core, family.backend) == {}
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_a_known_beginning_is_used_again(families: Callable[[str], Family], name: str) -> None:
+    family = families(name)
+    driven = Driven(family.backend, family.model)
+    first = driven.text(family.prompts[4], NEW)
+    driven.finish()
+    second = driven.text(family.prompts[5], NEW)  # begins with 20 tokens of the first one
+    driven.step(2)
+    third = driven.text(family.prompts[4], NEW)
+    driven.finish()
+    made = [driven.ids[number] for number in (first, second, third)]
+    assert made == [family.expected[4], family.expected[5], family.expected[4]]
+    cached = [driven.ended[number].cached_tokens for number in (second, third)]
+    if family.model.backend == "native":
+        assert cached[0] >= 20
+        assert cached[1] >= 20
+    else:
+        assert cached == [0, 0]

@@ -1,8 +1,9 @@
 """Workers that serve inside the test's own process, and stubs to ask them with."""
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,8 +11,14 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from lepton.v1 import control_pb2_grpc, generation_pb2_grpc, text_pb2_grpc
+from lepton_worker.backends.base import Backend
+from lepton_worker.engine.core import Core
+from lepton_worker.engine.link import Closed, Link, Port
+from lepton_worker.engine.messages import Ready
+from lepton_worker.engine.thread_link import ThreadLink
 from lepton_worker.engine.worker import Worker
 from lepton_worker.metrics import Metrics
+from lepton_worker.model import Model
 from lepton_worker.serving.options import OPTIONS
 from lepton_worker.serving.server import Server
 from lepton_worker.settings import Settings
@@ -45,6 +52,19 @@ class Served:
         return self.worker.metrics.registry.get_sample_value(name, given) or 0.0
 
 
+class Kept:
+    """A backend that outlives the engine that runs on it."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def close(self) -> None:
+        """Not yet."""
+
+
 class Host:
     """An event loop in a thread of its own; all workers of a test session live in it."""
 
@@ -65,19 +85,42 @@ class Host:
             self._served[settings] = self.do(self._serve(settings))
         return self._served[settings]
 
-    async def _serve(self, settings: Settings) -> Served:
-        worker = Worker(settings, Metrics(settings.model_name, CollectorRegistry()), 0.0)
+    @contextlib.contextmanager
+    def lent(self, backend: Backend, model: Model, **chosen: Any) -> Iterator[tuple[Served, Core]]:
+        """A worker on a loaded backend, which it gives back, and its core."""
+        cores: list[Core] = []
+
+        def main(port: Port) -> None:
+            cores.append(Core(Kept(backend), model, port))
+            port.send([Ready(model)])
+            with contextlib.suppress(Closed):
+                cores[0].run()
+
+        # As far as the front is concerned, there is nothing to fetch.
+        settings = Settings(host="127.0.0.1", grpc_port=0, backend="echo", **chosen)
+        served = self.do(self._serve(settings, ThreadLink(main)))
+        try:
+            yield served, cores[0]
+        finally:
+            self._end(served)
+
+    async def _serve(self, settings: Settings, link: Link | None = None) -> Served:
+        metrics = Metrics(settings.model_name, CollectorRegistry())
+        worker = Worker(settings, metrics, 0.0, link)
         server = Server(worker)
         await server.start()
         await worker.open()
         await server.set_ready(True)
         return Served(worker, server, a_channel(server.port))
 
+    def _end(self, served: Served) -> None:
+        served.channel.close()
+        self.do(served.server.stop(1))
+        self.do(served.worker.close())
+
     def close(self) -> None:
         for served in self._served.values():
-            served.channel.close()
-            self.do(served.server.stop(1))
-            self.do(served.worker.close())
+            self._end(served)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
