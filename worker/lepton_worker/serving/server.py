@@ -57,7 +57,7 @@ class Server:
     def __init__(self, worker: Worker) -> None:
         self._settings = worker.settings
         self._calls = OpenCalls()
-        accounts = Accounts(worker.metrics, orca.reporter_of(worker))
+        self.accounts = accounts = Accounts(worker.metrics, orca.reporter_of(worker))
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(accounts, self._calls)], options=OPTIONS
         )
