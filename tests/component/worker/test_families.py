@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lepton.v1 import generation_pb2
 from lepton_testing.driven import Driven, leftovers
@@ -50,6 +51,7 @@ class Family:
 
     backend: Any
     model: Model
+    stock: Any
     prompts: list[list[int]]
     expected: list[list[int]]
 
@@ -64,9 +66,8 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Family
         folder = write_decoder(root / name, name)
         backend, model = opened(folder, slots=SLOTS)
         asked = prompts(model.vocabulary)
-        return Family(
-            backend, model, asked, [greedy(stock(folder), prompt, NEW) for prompt in asked]
-        )
+        own = stock(folder)
+        return Family(backend, model, own, asked, [greedy(own, prompt, NEW) for prompt in asked])
 
     return family
 
@@ -163,3 +164,26 @@ def test_a_known_beginning_is_used_again(families: Callable[[str], Family], name
         assert cached[1] >= 20
     else:
         assert cached == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["Bloom", "Jamba", "Llama"])
+def test_every_token_of_an_evicted_prompt_is_reported_once(
+    families: Callable[[str], Family], name: str
+) -> None:
+    family = families(name)
+    driven = Driven(family.backend, family.model, slots=1, step_tokens=16)
+    number = driven.text(family.prompts[4], NEW, priority=1, prompt_logprobs=True, logprobs=0)
+    driven.step(1)
+    driven.text(family.prompts[2], NEW)
+    driven.step(NEW + 6)
+    driven.text(family.prompts[2], NEW)
+    driven.finish()
+    assert driven.evicted == 2
+    assert driven.ids[number] == family.expected[4]
+    prompt = torch.tensor([family.prompts[4]])
+    with torch.inference_mode():
+        rows = family.stock(prompt).logits[0].log_softmax(-1)
+    reported = driven.ended[number].prompt_logprobs
+    assert [item.token for item in reported] == family.prompts[4][1:]
+    for item, row in zip(reported, rows, strict=False):
+        assert item.logprob == pytest.approx(float(row[item.token]), abs=1e-4)

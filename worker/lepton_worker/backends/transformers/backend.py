@@ -35,6 +35,7 @@ class TransformersBackend:
         self._encoder: Encoder | None = None
         self._decoder: Decoder | EncoderDecoder | None = None
         self._sampler: Sampler | None = None
+        self._told: dict[DecoderSequence, int] = {}
 
     def load(self, order: LoadOrder) -> Model:
         """Load a folder in `save_pretrained` format."""
@@ -117,8 +118,7 @@ class TransformersBackend:
         ended = begun + span.count
         prompt: tuple[TokenLogprob, ...] = ()
         if sampling.prompt_logprobs and logits is not None:
-            told = sequence.prompt.ids[begun + 1 : ended + 1]
-            prompt = prompt_logprobs(told, logits[: len(told)])
+            prompt = self._reported(sequence, logits, ended)
         if ended < len(sequence.ids) or sampling.max_new_tokens == 0:
             return Progress(None, prompt=prompt)
         choice: Choice | RequestError | None = given(sequence)
@@ -130,6 +130,19 @@ class TransformersBackend:
         sequence.ids.append(choice.token)
         return Progress(choice.token, choice.logprob, choice.ended, prompt)
 
+    def _reported(
+        self, sequence: DecoderSequence, logits: torch.Tensor, ended: int
+    ) -> tuple[TokenLogprob, ...]:
+        """Log probabilities of the prompt's tokens by the logits of the last ones up to `ended`.
+
+        Each is told once, though the tokens of an evicted text are computed again.
+        """
+        first = ended - len(logits)
+        start = max(first, self._told.get(sequence, 0))
+        told = sequence.prompt.ids[start + 1 : ended + 1]
+        self._told[sequence] = start + len(told)
+        return prompt_logprobs(told, logits[start - first :][: len(told)])
+
     def evict(self, sequence: DecoderSequence) -> None:
         """Drop the sequence's cache; its random numbers stay."""
         if self._decoder is not None:
@@ -140,6 +153,7 @@ class TransformersBackend:
         if self._decoder is not None and self._sampler is not None:
             self._decoder.release(sequence)
             self._sampler.release(sequence)
+            self._told.pop(sequence, None)
 
     def load_adapter(self, name: str, folder: Path, source: str) -> AdapterFacts:
         """Not offered here."""

@@ -79,7 +79,7 @@ class Decoder:
     ) -> torch.Tensor | None:
         """Logits behind the next `count` tokens, float32, shape [rows, vocabulary].
 
-        One row, behind the last one, or, with `every`, one for each token since `fed`. None where
+        One row, behind the last one, or, with `every`, one for each token computed here. None where
         the tokens wait for the rest of their prompt.
         """
         state = self._states[sequence]
@@ -153,10 +153,6 @@ class Decoder:
     def known(self, sequence: DecoderSequence) -> int:
         """How many tokens of the sequence count as computed."""
         return self._states[sequence].known
-
-    def fed(self, sequence: DecoderSequence) -> int:
-        """How many tokens of the sequence are in its cache."""
-        return self._states[sequence].fed
 
     def release(self, sequence: DecoderSequence) -> None:
         """Drop the cache."""
