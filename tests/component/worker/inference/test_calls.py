@@ -33,8 +33,9 @@ def outputs(response: Any) -> dict[str, Any]:
     found = {}
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
         values = from_raw(output.datatype, int(np.prod(output.shape)), raw)
-        numeric = isinstance(values, np.ndarray)
-        found[output.name] = values.reshape(output.shape) if numeric else values
+        found[output.name] = (
+            values if isinstance(values, list) else values.reshape(tuple(output.shape))
+        )
     return found
 
 

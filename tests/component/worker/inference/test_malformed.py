@@ -172,7 +172,7 @@ def test_a_stream_outlives_all_of_them(target: Served) -> None:
 def test_other_calls_survive_bytes_that_are_no_message(target: Served) -> None:
     for name in ("ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics",
                  "RepositoryIndex"):  # fmt: skip
-        call = target.channel.unary_unary(f"/{messages.SERVICE}/{name}")
+        call: Any = target.channel.unary_unary(f"/{messages.SERVICE}/{name}")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"\xff\xff\xff")
         assert caught.value.code() is Code.INVALID_ARGUMENT
