@@ -81,6 +81,13 @@ class WorkerProcess:
         """Send a signal."""
         self._process.send_signal(number)
 
+    def processes(self) -> tuple[int, int, int]:
+        """Ids of the front, the parent of engines, and the engine."""
+        front = self._process.pid
+        (zygote,) = _children(front)
+        (engine,) = _children(zygote)
+        return front, zygote, engine
+
     def ended(self, timeout: float = 60) -> int:
         """Wait for the end; returns the exit status."""
         status = self._process.wait(timeout)
@@ -112,3 +119,8 @@ class WorkerProcess:
         self._reader.join(10)
         assert self._process.stderr is not None
         self._process.stderr.close()
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]

@@ -5,6 +5,7 @@ import dataclasses
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -14,7 +15,7 @@ from lepton_worker.backends.echo import EchoBackend
 from lepton_worker.engine.core import Core
 from lepton_worker.engine.engine import Engine
 from lepton_worker.engine.link import Port
-from lepton_worker.engine.messages import Ready, Submit, ToEngine
+from lepton_worker.engine.messages import Ready, Source, Stop, Submit, ToEngine
 from lepton_worker.engine.streams import Stream
 from lepton_worker.engine.thread_link import ThreadLink
 from lepton_worker.errors import (
@@ -27,6 +28,7 @@ from lepton_worker.errors import (
     OutOfMemory,
     QueueFull,
     RequestError,
+    SourceNotFound,
 )
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model
@@ -394,6 +396,41 @@ async def test_a_new_engine_gets_what_the_lost_one_had_not_answered(echo_model: 
     with pytest.raises(EngineLost):
         await whole(waiting)
     assert text_of(await whole(start(engine, a_text(*b"fine")))) == "fine"
+    await engine.close()
+
+
+async def test_an_engine_starts_before_its_files_are_there(echo_model: Model) -> None:
+    started, told = threading.Event(), threading.Event()
+    folders: list[Path] = []
+
+    def main(port: Port) -> None:
+        started.set()
+        messages = port.take(wait=True)
+        folders.extend(message.folder for message in messages if isinstance(message, Source))
+        told.set()
+        port.send([Ready(echo_model)])
+        Core(TestBackend().free(), echo_model, port).run()
+
+    engine = Engine(ThreadLink(main), 8, Metrics("m", CollectorRegistry()))
+    source = asyncio.get_running_loop().create_future()
+    loading = asyncio.create_task(engine.load(lambda name, seconds: None, source))
+    assert await asyncio.to_thread(started.wait, 10)
+    assert not told.is_set()
+    source.set_result(Path("somewhere"))
+    await loading
+    assert folders == [Path("somewhere")]
+    await engine.close()
+
+
+async def test_files_that_cannot_be_had_end_the_start(echo_model: Model) -> None:
+    def main(port: Port) -> None:
+        assert port.take(wait=True) == [Stop()]
+
+    engine = Engine(ThreadLink(main), 8, Metrics("m", CollectorRegistry()))
+    source = asyncio.get_running_loop().create_future()
+    source.set_exception(SourceNotFound("it is not there"))
+    with pytest.raises(SourceNotFound):
+        await engine.load(lambda name, seconds: None, source)
     await engine.close()
 
 
