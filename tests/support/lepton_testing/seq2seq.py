@@ -11,9 +11,12 @@ import transformers
 
 from lepton_testing import slot_decoders
 from lepton_worker.backends.base import DecoderSequence, LoadOrder, Progress, Span
+from lepton_worker.backends.native.seq2seq import SideBySide
+from lepton_worker.backends.sampling.sampler import Sampler
 from lepton_worker.backends.transformers.backend import TransformersBackend
 from lepton_worker.backends.transformers.generation import defaults
 from lepton_worker.backends.transformers.loading import Loaded
+from lepton_worker.backends.transformers.seq2seq_facts import beginning
 from lepton_worker.model import GenerationDefaults
 from lepton_worker.request import Task
 
@@ -132,7 +135,21 @@ def stock_texts(module: Any, slots: int = 4, **facts: Any) -> TransformersBacken
     return backend
 
 
-TEXTS: dict[str, Callable[..., Any]] = {"transformers": stock_texts}
+def side_by_side(
+    module: Any, slots: int = 4, room: int = 1 << 20, constraints: Any = None, **facts: Any
+) -> SideBySide:
+    """The texts of the backend native."""
+    known = loaded(module, **facts)
+    begun = beginning(module, known.facts).tokens
+    sampler = Sampler(known.facts.defaults, VOCABULARY, constraints, begun)
+    return SideBySide(known, room, sampler)
+
+
+TEXTS: dict[str, Callable[..., Any]] = {
+    "transformers": stock_texts,
+    "native": side_by_side,
+    "native, little room": functools.partial(side_by_side, room=80),
+}
 """What runs texts, by the name of the backend."""
 
 

@@ -46,7 +46,7 @@ T5 = {
     "n_positions": 256,
     "decoder_start_token_id": 0,
     # Wider than usual, as those of decoders.
-    "initializer_factor": 3.0,
+    "initializer_factor": 2.0,
     "task_specific_params": {
         "summarization": {"prefix": "summarize: "},
         "translation_en_to_de": {"prefix": "translate English to German: "},

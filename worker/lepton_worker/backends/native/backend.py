@@ -17,18 +17,19 @@ from lepton_worker.backends.base import (
 )
 from lepton_worker.backends.linears.install import install_linears
 from lepton_worker.backends.linears.lora import Adapters
-from lepton_worker.backends.native import decoder_parity
+from lepton_worker.backends.native import decoder_parity, seq2seq_parity
 from lepton_worker.backends.native.decoder import SlotDecoder
 from lepton_worker.backends.native.grouped import GroupedEncoder
 from lepton_worker.backends.native.memory import cache_tokens, resident_bytes
 from lepton_worker.backends.native.parity import choose_encoder
+from lepton_worker.backends.native.seq2seq import SideBySide
 from lepton_worker.backends.native.slots import bytes_per_token
 from lepton_worker.backends.sampling.constraints import Constraints
 from lepton_worker.backends.sampling.sampler import Sampler
 from lepton_worker.backends.transformers.backend import TransformersBackend
 from lepton_worker.backends.transformers.failures import load_failures
 from lepton_worker.backends.transformers.loading import Loaded, load_model
-from lepton_worker.backends.transformers.seq2seq_facts import beams
+from lepton_worker.backends.transformers.seq2seq_facts import beams, beginning
 from lepton_worker.errors import InvalidSetting, RequestError, TaskNotSupported, WeightsCorrupt
 from lepton_worker.model import Model
 from lepton_worker.request import Sampling, Task, Tokens, Vector
@@ -49,7 +50,7 @@ class NativeBackend:
         self._strict = strict
         self._stock: TransformersBackend | None = None
         self._encoder: GroupedEncoder | None = None
-        self._decoder: SlotDecoder | None = None
+        self._decoder: SlotDecoder | SideBySide | None = None
         self._adapters: Adapters | None = None
         self._facts: Model | None = None
 
@@ -81,7 +82,7 @@ class NativeBackend:
 
     def _open_decoder(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Model:
         if loaded.facts.encoder_decoder:
-            choices["beams"] = beams(loaded.module)
+            return self._open_encoder_decoder(loaded, order, choices)
         refusal = decoder_parity.check(loaded)
         if refusal is not None:
             return self._open_stock(loaded, order, choices, refusal)
@@ -97,6 +98,29 @@ class NativeBackend:
         self._decoder = SlotDecoder(
             loaded, order.slots, tokens, sampler, self._adapters.begin_segments
         )
+        step = order.step_tokens or DECODE_STEP_TOKENS
+        return dataclasses.replace(
+            facts, backend="native", slots=order.slots, cache_tokens=tokens, step_tokens=step
+        )
+
+    def _open_encoder_decoder(
+        self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]
+    ) -> Model:
+        choices["beams"] = beams(loaded.module)
+        refusal = seq2seq_parity.check(loaded)
+        if refusal is not None:
+            return self._open_stock(loaded, order, choices, refusal)
+        choices["backend"] = "native: texts side by side have the same logits as each alone"
+        choices["quantization"] = self._quantized(loaded, order)
+        # Twice: what the texts hold by themselves, and the batch with its padding.
+        size, facts = 2 * seq2seq_parity.bytes_per_token(loaded), loaded.facts
+        held, longest = resident_bytes(), 2 * facts.max_length
+        tokens = cache_tokens(order.memory, held, size, order.slots, longest)
+        choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"
+        begun = beginning(loaded.module, facts).tokens
+        constraints = self._constraints(facts, choices)
+        sampler = Sampler(facts.defaults, facts.vocabulary, constraints, begun)
+        self._decoder = SideBySide(loaded, tokens, sampler)
         step = order.step_tokens or DECODE_STEP_TOKENS
         return dataclasses.replace(
             facts, backend="native", slots=order.slots, cache_tokens=tokens, step_tokens=step
@@ -179,7 +203,7 @@ class NativeBackend:
         self._texts.release(sequence)
 
     @property
-    def _texts(self) -> SlotDecoder | TransformersBackend:
+    def _texts(self) -> SlotDecoder | SideBySide | TransformersBackend:
         texts = self._stock or self._decoder
         assert texts is not None, "a text for a model that encodes"
         return texts
@@ -188,6 +212,8 @@ class NativeBackend:
     def load_adapter(self, name: str, folder: Path, source: str) -> AdapterFacts:
         """Put an adapter beside the weights."""
         if self._adapters is None:
+            if self._stock is None:
+                raise InvalidSetting("encoder-decoder models take no adapters")
             raise InvalidSetting("this model runs on stock transformers, which takes no adapters")
         with load_failures(folder):
             facts = self._adapters.load(name, folder, source)
@@ -202,7 +228,7 @@ class NativeBackend:
 
     def _forget(self, name: str) -> None:
         """Use no state again that an adapter of this name computed with other weights."""
-        if self._decoder is not None:
+        if isinstance(self._decoder, SlotDecoder):
             self._decoder.forget_adapter(name)
 
     def close(self) -> None:

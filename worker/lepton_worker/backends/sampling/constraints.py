@@ -94,6 +94,29 @@ def refused(constraint: Constraint, message: str) -> InvalidRequest:
     return InvalidRequest([Violation(f"sampling.{constraint.kind}", text)])
 
 
+def readable(tokenizer: str) -> str:
+    """The text of a tokenizer.json, with its decoder in a form that llguidance knows.
+
+    It does not know Metaspace, which marks spaces (T5, mBART, NLLB, Pegasus); what that does is
+    also a replacement followed by stripping.
+    """
+    said = json.loads(tokenizer)
+    decoder = said.get("decoder") or {}
+    if decoder.get("type") != "Metaspace":
+        return tokenizer
+    mark = decoder.get("replacement", "▁")
+    said["decoder"] = {
+        "type": "Sequence",
+        "decoders": [
+            {"type": "Replace", "pattern": {"String": mark}, "content": " "},
+            {"type": "ByteFallback"},
+            {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+        ],
+    }
+    return json.dumps(said)
+
+
 class Constraints:
     """Compiles constraints for one model's vocabulary."""
 
@@ -108,7 +131,7 @@ class Constraints:
         width = max(vocabulary, rust.get_vocab_size(with_added_tokens=True))
         try:
             self._tokens = llguidance.LLTokenizer(
-                rust.to_str(), n_vocab=width, eos_token=sorted(ends) or None
+                readable(rust.to_str()), n_vocab=width, eos_token=sorted(ends) or None
             )
         except ValueError as error:
             raise TaskNotSupported(

@@ -47,6 +47,10 @@ class EncoderDecoder:
         """Empty caches."""
         self._states[sequence] = State()
 
+    def state(self, sequence: DecoderSequence) -> State:
+        """What is kept of a sequence that has begun."""
+        return self._states[sequence]
+
     def known(self, sequence: DecoderSequence) -> int:
         """How many tokens of the sequence count as computed."""
         return self._states[sequence].known
