@@ -1,5 +1,6 @@
 """Requests as they are on the wire: statuses, streams, deadlines, adapters, numbers of calls."""
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -309,6 +310,28 @@ def test_a_stream_whose_caller_is_done_sending_is_answered_to_its_end(slow: Serv
     parts = [outputs(answer.infer_response)["text_output"][0] for answer in answers]
     assert b"".join(parts) == b"abc"
     assert list(stream(slow.channel, [])) == []
+
+
+def test_a_stream_without_requests_does_not_keep_a_worker_that_ends(
+    host: Host, slow: Served
+) -> None:
+    sent: queue.Queue[Any] = queue.Queue()
+
+    def requests() -> Iterator[Any]:
+        while (item := sent.get()) is not None:
+            yield item
+
+    async def none_open() -> None:
+        await asyncio.wait_for(slow.server._calls.none(), 30)
+
+    call = stream(slow.channel, requests())
+    sent.put(request(texts=["abcdef"], id="a"))
+    assert next(call).infer_response.id == "a"
+    assert not slow.server._calls._quiet.is_set()
+    host.do(none_open())
+    sent.put(request(texts=["c"], id="b"))
+    sent.put(None)
+    assert list(call)[-1].infer_response.id == "b"
 
 
 def test_a_strict_stream_ends_with_all_details(echo: Served) -> None:
