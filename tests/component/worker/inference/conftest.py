@@ -1,5 +1,6 @@
 """A worker for each task, and what clients of the Open Inference Protocol make of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,6 +73,12 @@ def run(client: Client, program: str, asked: dict[str, Any]) -> Any:
         return client.run(program, asked)
     except Unavailable as why:
         pytest.skip(str(why))
+
+
+@pytest.fixture
+def run_client() -> Callable[..., Any]:
+    """Runs a program with a client; the test is skipped where that cannot be fetched."""
+    return run
 
 
 @pytest.fixture(scope="session")

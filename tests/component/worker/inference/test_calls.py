@@ -14,8 +14,9 @@ from grpc_status import rpc_status
 
 from lepton.v1 import control_pb2, text_pb2
 from lepton_testing.hosted import Host, Served, metadata
-from lepton_testing.inference import infer, path, request, stream
+from lepton_testing.inference import as_bytes, infer, path, request, stream
 from lepton_worker.backends.base import AdapterFacts
+from lepton_worker.engine.worker import State
 from lepton_worker.errors import InternalError, OutOfMemory
 from lepton_worker.request import Encoded, EncodeJob
 from lepton_worker.serving.desk import Seat
@@ -366,3 +367,33 @@ def test_a_worker_that_loads_says_so(host: Host, echo: Served) -> None:
             assert caught.value.code() is Code.UNAVAILABLE
     finally:
         host.do(load(loaded))
+
+
+def asked(served: Served, call: str, /, **fields: Any) -> Any:
+    """The answer to one of the calls about server and model."""
+    answer = messages.POOL.message(f"inference.{call}Response")
+    sent = messages.POOL.message(f"inference.{call}Request")(**fields)
+    return served.channel.unary_unary(path(call), as_bytes, answer.FromString)(sent)
+
+
+def test_a_worker_that_drains_is_not_ready_and_still_describes_itself(
+    echo: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(echo.worker, "state", State.DRAINING)
+    assert asked(echo, "ServerLive").live
+    assert not asked(echo, "ServerReady").ready
+    assert not asked(echo, "ModelReady", name="echo").ready
+    (shown,) = asked(echo, "RepositoryIndex").models
+    assert (shown.state, shown.reason) == ("UNAVAILABLE", "draining")
+    assert not asked(echo, "RepositoryIndex", ready=True).models
+    assert asked(echo, "ModelMetadata").name == "echo"
+    assert asked(echo, "ModelConfig", version="1").config.name == "echo"
+    assert [item.name for item in asked(echo, "ModelStatistics").model_stats]
+
+
+def test_a_worker_that_takes_nothing_more_says_so(
+    echo: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(echo.worker, "_refuses", True)
+    error = failure(echo, request())
+    assert (error.code(), details(error)[0]) == (Code.UNAVAILABLE, "DRAINING")
