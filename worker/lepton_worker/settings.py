@@ -13,7 +13,7 @@ from lepton_worker.errors import InvalidSetting
 T = TypeVar("T")
 
 TASKS = ("auto", "generate", "classify", "tag", "answer", "embed")
-BACKENDS = ("auto", "native", "transformers", "echo")
+BACKENDS = ("auto", "native", "transformers", "onnxruntime", "echo")
 QUANTIZATIONS = ("auto", "none", "float16", "int8", "bfloat16")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 

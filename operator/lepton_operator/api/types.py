@@ -48,12 +48,14 @@ class Part(BaseModel):
 class Engine(Part):
     """How a worker runs the model."""
 
-    backend: Literal["auto", "native", "transformers", "echo"] = "auto"
+    backend: Literal["auto", "native", "transformers", "onnxruntime", "echo"] = "auto"
     """What runs the model. `native` runs all requests of a step together, on the modules of
     transformers: texts without padding, generation in slots of one cache. `transformers` is stock
-    transformers, for any architecture and slower. `echo` loads nothing and answers every request
-    with what it was sent, for tests of clients and scaling. `auto` is `native` where a check at the
-    start finds its numbers equal to those of stock transformers, and `transformers` elsewhere."""
+    transformers, for any architecture and slower. `onnxruntime` runs encoders from ONNX files, in
+    images that have that package. `echo` loads nothing and answers every request with what it was
+    sent, for tests of clients and scaling. `auto` is `native` where a check at the start finds its
+    numbers equal to those of stock transformers, and `transformers` elsewhere; `onnxruntime` only
+    where the weights are there as ONNX alone."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number format of weights and arithmetic. `auto` keeps the checkpoint's on a GPU and takes

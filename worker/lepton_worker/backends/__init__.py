@@ -1,6 +1,9 @@
 """Backends by name. Importing this package loads no engine; opening a backend does."""
 
+from collections.abc import Callable
+
 from lepton_worker.backends.base import Backend
+from lepton_worker.model import Families
 
 
 def open_backend(name: str, step_seconds: float = 0.0) -> Backend:
@@ -16,6 +19,25 @@ def open_backend(name: str, step_seconds: float = 0.0) -> Backend:
         from lepton_worker.backends.transformers.backend import TransformersBackend
 
         return TransformersBackend()
+    if name == "onnxruntime":
+        from lepton_worker.backends.onnx.backend import OnnxBackend
+
+        return OnnxBackend()
     from lepton_worker.backends.native.backend import NativeBackend
 
     return NativeBackend(strict=name == "native")
+
+
+def known_families(name: str) -> Callable[[str], Families]:
+    """The model types that a backend knows, given the one that is asked about."""
+    if name == "onnxruntime":
+        return _any
+    from lepton_worker.backends.transformers.families import families
+
+    return lambda model_type: families()
+
+
+def _any(model_type: str) -> Families:
+    """A graph needs no class of a library: its inputs and outputs say whether it serves."""
+    this = frozenset([model_type])
+    return Families(known=this, text=this, causal=frozenset(), masked=this, seq2seq=this)

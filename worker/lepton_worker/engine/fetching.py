@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lepton_worker.source import find_source
+from lepton_worker.settings import Settings
+from lepton_worker.source import find_source, weights_to_load
 from lepton_worker.source.warm import warm
 
 log = logging.getLogger(__name__)
 
 
-async def fetched(source: str, cache_dir: Path, record: Callable[[str, float], None]) -> Path:
+async def fetched(settings: Settings, record: Callable[[str, float], None]) -> Path:
     """Fetch and check the source, and warm the page cache; raises LoadError.
 
     In a thread of its own, which the end of the process does not wait for: a download may take
@@ -35,8 +36,10 @@ async def fetched(source: str, cache_dir: Path, record: Callable[[str, float], N
     def work() -> None:
         outcome: Path | Exception
         try:
-            outcome = find_source(source, cache_dir)
-            warm(outcome)
+            outcome = find_source(
+                settings.source, settings.cache_dir, settings.backend, settings.quantization
+            )
+            warm(outcome, weights_to_load(outcome, settings.backend, settings.quantization))
         except Exception as error:
             outcome = error
         try:

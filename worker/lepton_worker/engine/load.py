@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from lepton_worker.backends import open_backend
+from lepton_worker.backends import known_families, open_backend
 from lepton_worker.backends.base import Backend, LoadOrder, Quantization
 from lepton_worker.errors import LeptonError, LoadError, WeightsCorrupt
 from lepton_worker.limits import available_threads, memory_limit
@@ -15,6 +15,8 @@ from lepton_worker.model import Model
 from lepton_worker.request import Task
 from lepton_worker.settings import Settings
 from lepton_worker.source.folder import read_config
+from lepton_worker.source.onnx import BACKEND as ONNX
+from lepton_worker.source.onnx import runs_onnx
 from lepton_worker.tasks.choose import choose_task, nature
 from lepton_worker.tasks.pooling import declares_pooling, read_pooling
 
@@ -34,14 +36,15 @@ def load(
     if settings.backend == "echo":
         backend = open_backend("echo", settings.echo_delay_ms / 1000)
         return backend, backend.load(_echo_order(settings))
+    chosen = ONNX if runs_onnx(settings.backend, folder) else settings.backend
     with _phase("import", lambda name, seconds: record(name, seconds + imported)):
-        backend = open_backend(settings.backend)
-        from lepton_worker.backends.transformers.families import families
+        backend = open_backend(chosen)
+        families = known_families(chosen)
     with _phase("load", record), _known_failures(folder):
         asked = nature(read_config(folder), declares_pooling(folder))
         order = LoadOrder(
             folder=folder,
-            task=choose_task(settings.task, asked, families()),
+            task=choose_task(settings.task, asked, families(asked.model_type)),
             device=settings.device,
             dtype=settings.dtype,
             max_length=settings.max_model_length,

@@ -128,7 +128,7 @@ class Worker:
         if settings.backend == "echo":
             return None
         if self._fetched is None:
-            work = fetched(settings.source, settings.cache_dir, self._record)
+            work = fetched(settings, self._record)
             self._fetched = asyncio.create_task(work, name="fetch")
         return self._fetched
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from lepton_worker.errors import SourceNotFound, WeightsCorrupt, WeightsMissing
+from lepton_worker.source.onnx import find_onnx, runs_onnx
 from lepton_worker.source.weights import check_weights
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """Any one of these makes a tokenizer."""
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, backend: str = "auto", quantization: str = "auto") -> None:
     """Raise a LoadError that names the first thing that is missing or damaged."""
     if not folder.is_dir():
         found = "a file, not a folder" if folder.exists() else "not there"
@@ -19,7 +20,10 @@ def check_folder(folder: Path) -> None:
             f"{folder} is {found}; the source has to be a folder that save_pretrained has written"
         )
     read_config(folder)
-    check_weights(folder)
+    if runs_onnx(backend, folder):
+        find_onnx(folder, quantization)
+    else:
+        check_weights(folder)
     if not any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES):
         raise WeightsMissing(
             f"{folder} has no tokenizer ({', '.join(TOKENIZER_FILES)}); "

@@ -1,6 +1,7 @@
 """Fetching a model from the Hugging Face hub into the cache folder."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lepton_worker.errors import InvalidSetting, LoadError, SourceNotFound, SourceUnreachable
@@ -8,12 +9,13 @@ from lepton_worker.errors import InvalidSetting, LoadError, SourceNotFound, Sour
 SCHEME = "hf://"
 ADDRESS = re.compile(r"hf://(?P<model>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 
-WANTED = ["*.safetensors", "*.json", "*.txt", "*.model"]
+SAFETENSORS = ["*.safetensors"]
+DESCRIBING = ["*.json", "*.txt", "*.model"]
 NOT_WANTED = [
     # The same weights once more, in other forms.
     "consolidated*",
     "original/*",
-    "onnx/*",
+    *(f"onnx/{kind}" for kind in (*SAFETENSORS, *DESCRIBING)),
     "openvino/*",
     "coreml/*",
     "gguf/*",
@@ -23,10 +25,10 @@ NOT_WANTED = [
 ]
 
 
-def fetch(source: str, cache_dir: Path) -> Path:
+def fetch(source: str, cache_dir: Path, weights: Sequence[str] = SAFETENSORS) -> Path:
     """Fetch what is not there yet and return the folder; raises LoadError.
 
-    The client reads `HF_TOKEN` and `HF_ENDPOINT`.
+    `weights` are patterns of the files with weights. The client reads `HF_TOKEN` and `HF_ENDPOINT`.
     """
     match = ADDRESS.fullmatch(source)
     if match is None:
@@ -36,21 +38,21 @@ def fetch(source: str, cache_dir: Path) -> Path:
         )
     model, revision = match["model"], match["revision"]
     try:
-        return _download(model, revision, cache_dir)
+        return _download(model, revision, cache_dir, weights)
     except LoadError:
         raise
     except Exception as error:
         raise _translated(error, model, revision, cache_dir) from error
 
 
-def _download(model: str, revision: str | None, cache_dir: Path) -> Path:
+def _download(model: str, revision: str | None, cache_dir: Path, weights: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     folder = snapshot_download(
         model,
         revision=revision,
         cache_dir=cache_dir / "hub",
-        allow_patterns=WANTED,
+        allow_patterns=[*weights, *DESCRIBING],
         ignore_patterns=NOT_WANTED,
     )
     return Path(folder)

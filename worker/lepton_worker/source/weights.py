@@ -71,6 +71,14 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def _nothing_found(folder: Path) -> str:
+    graphs = sorted(
+        file.name for where in (folder, folder / "onnx") for file in where.glob("*.onnx")
+    )
+    if graphs:
+        return (
+            f"{folder} has no safetensors, but {graphs[0]}: backend onnxruntime serves encoders "
+            "from ONNX files, in a worker that has the package onnxruntime"
+        )
     pickles = [file.name for pattern in PICKLES for file in folder.glob(pattern)]
     if pickles:
         return (

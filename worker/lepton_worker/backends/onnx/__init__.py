@@ -1,0 +1,1 @@
+"""Encoders from ONNX files, by onnxruntime; nothing here imports torch."""
