@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from lepton_worker.errors import InternalError, RequestError
 from lepton_worker.serving.accounts import Accounts
-from lepton_worker.serving.calls import Context
+from lepton_worker.serving.calls import Context, request_id
 from lepton_worker.serving.inference import messages
 from lepton_worker.serving.inference.infer import Inference
 from lepton_worker.serving.inference.parameters import FINAL
@@ -117,7 +117,8 @@ class InferStream:
     def _note(self, code: str, reason: str, begun: float) -> None:
         self._accounts.answered(code, reason, time.monotonic() - begun)
         if code != "OK":
-            log.info("request of a stream: %s %s", code, reason)
+            extra = {"request_id": request_id.get()}
+            log.info("request of a stream: %s %s", code, reason, extra=extra)
 
 
 def failed(request: Any, error: RequestError) -> Any:
