@@ -131,23 +131,6 @@ def test_token_ids_are_used_as_they_are(host: Host, samples: Path) -> None:
     assert answer.ids == expected(folder, prompt, 12)[0]
 
 
-async def test_a_seed_gives_the_same_text_whatever_else_runs(host: Host, samples: Path) -> None:
-    served = host.serve(source=str(samples / "llama"), max_batch_size=4)
-    asked: dict[str, Any] = {"max_new_tokens": 40, "temperature": 1.0, "top_p": 0.95, "top_k": 200}
-    alone = ask(served, PROMPTS[0], **asked, seed=7)
-    noise = [
-        asyncio.to_thread(ask, served, prompt, **asked, seed=number)
-        for number, prompt in enumerate(PROMPTS)
-    ]
-    again, *_ = await asyncio.gather(
-        asyncio.to_thread(ask, served, PROMPTS[0], **asked, seed=7), *noise
-    )
-    assert again.ids == alone.ids
-    assert ask(served, PROMPTS[0], **asked, seed=8).ids != alone.ids
-    unseeded = {tuple(ask(served, PROMPTS[0], **asked).ids) for _ in range(4)}
-    assert len(unseeded) > 1
-
-
 @pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}], ids=str)
 def test_sampling_from_one_token_is_greedy(
     host: Host, samples: Path, narrow: dict[str, Any]
