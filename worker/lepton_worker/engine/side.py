@@ -57,4 +57,6 @@ def needed_modules(settings: Settings) -> tuple[str, ...]:
     """What an engine with these settings will import first of all."""
     if settings.backend == "echo":
         return ()
+    if settings.backend == "onnxruntime":
+        return ("lepton_worker.backends.onnx.backend",)
     return ("lepton_worker.backends.ahead",)
