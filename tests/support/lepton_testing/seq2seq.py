@@ -137,7 +137,7 @@ def stock_texts(module: Any, slots: int = 4, **facts: Any) -> TransformersBacken
 
 def side_by_side(
     module: Any, slots: int = 4, room: int = 1 << 20, constraints: Any = None, **facts: Any
-) -> SideBySide:
+) -> Any:
     """The texts of the backend native."""
     known = loaded(module, **facts)
     begun = beginning(module, known.facts).tokens

@@ -23,6 +23,7 @@ from lepton_worker.backends.native.grouped import GroupedEncoder
 from lepton_worker.backends.native.memory import cache_tokens, resident_bytes
 from lepton_worker.backends.native.parity import choose_encoder
 from lepton_worker.backends.native.seq2seq import SideBySide
+from lepton_worker.backends.native.seq2seq_cache import HELD
 from lepton_worker.backends.native.slots import bytes_per_token
 from lepton_worker.backends.sampling.constraints import Constraints
 from lepton_worker.backends.sampling.sampler import Sampler
@@ -112,8 +113,7 @@ class NativeBackend:
             return self._open_stock(loaded, order, choices, refusal)
         choices["backend"] = "native: texts side by side have the same logits as each alone"
         choices["quantization"] = self._quantized(loaded, order)
-        # Twice: what the texts hold by themselves, and the batch with its padding.
-        size, facts = 2 * seq2seq_parity.bytes_per_token(loaded), loaded.facts
+        size, facts = HELD * seq2seq_parity.bytes_per_token(loaded), loaded.facts
         held, longest = resident_bytes(), 2 * facts.max_length
         tokens = cache_tokens(order.memory, held, size, order.slots, longest)
         choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"

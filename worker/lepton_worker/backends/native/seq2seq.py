@@ -1,4 +1,4 @@
-"""Encoder-decoder texts side by side: prompts one by one, then the next tokens of all in one go."""
+"""Encoder-decoder texts side by side: prompts of one length, then the next tokens of all."""
 
 import logging
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from lepton_worker.backends.base import DecoderSequence, Progress, Span
 from lepton_worker.backends.native.seq2seq_cache import Rows
 from lepton_worker.backends.native.seq2seq_positions import Positions
+from lepton_worker.backends.native.seq2seq_prompts import groups, read_together
 from lepton_worker.backends.sampling.sampler import Choice, Sampler
 from lepton_worker.backends.transformers.failures import request_failures
 from lepton_worker.backends.transformers.loading import Loaded
@@ -29,6 +30,7 @@ class SideBySide:
         self._module = loaded.module
         self._alone = EncoderDecoder(loaded)
         self._sampler, self._room = sampler, room
+        self._padding = loaded.padding or 0
         self._rows, self._members = Rows(), list[DecoderSequence]()
         self._positions = Positions(self._module.get_decoder())
 
@@ -39,20 +41,22 @@ class SideBySide:
 
     @torch.inference_mode()
     def step(self, spans: Sequence[Span]) -> list[Progress | RequestError]:
-        """Prompts one by one, and then one token for each text of the batch."""
+        """One token for each text of the batch, and prompts; one that fails does so alone."""
         places = {span.sequence: place for place, span in enumerate(spans)}
         self._keep([member for member in self._members if member in places])
         results: dict[int, Progress | RequestError] = {}
         rows: dict[int, torch.Tensor] = {}
         if self._members:
             self._together(places, rows, results)
-        batched = set(rows) | set(results)
+        self._prompts(spans, rows)
+        done = set(rows) | set(results)
         for place, span in enumerate(spans):
-            if place not in batched:
+            if place not in done:
                 self._by_itself(place, span, rows, results)
         self._choose(spans, rows, results)
-        for span in spans:
-            self._join(span.sequence)
+        for place, span in enumerate(spans):
+            if not isinstance(results[place], RequestError):
+                self._join(span.sequence)
         return [results[place] for place in range(len(spans))]
 
     @torch.inference_mode()
@@ -70,6 +74,25 @@ class SideBySide:
     def close(self) -> None:
         """Leave the module as it was."""
         self._positions.close()
+
+    @property
+    def texts(self) -> int:
+        """How many sequences have begun."""
+        return self._alone.texts
+
+    @property
+    def batched(self) -> int:
+        """How many of them are in the batch."""
+        return len(self._members)
+
+    @property
+    def held_tokens(self) -> int:
+        """Tokens that the batch takes, padding included."""
+        return self._rows.tokens()
+
+    def tensors_of(self, sequence: DecoderSequence) -> list[torch.Tensor]:
+        """The keys and values of a text in the batch."""
+        return self._rows.views(self._members.index(sequence))
 
     # -------------------------------------------------------------- the batch
     def _keep(self, wanted: list[DecoderSequence]) -> None:
@@ -96,7 +119,8 @@ class SideBySide:
     def _join(self, sequence: DecoderSequence) -> None:
         """Take a text into the batch once its answer goes on, if it fits there."""
         state = self._alone.state(sequence)
-        if state.cache is None or not state.fed or state.known + 1 != len(sequence.ids):
+        left = sequence.sampling.max_new_tokens + len(sequence.prompt) - len(sequence.ids)
+        if state.cache is None or state.known + 1 != len(sequence.ids) or left < 1:
             return
         fed, prompt = state.fed + 1, len(sequence.prompt)
         if self._rows.tokens(1, fed, prompt) + len(self._rows) + 1 <= self._room:
@@ -148,6 +172,40 @@ class SideBySide:
         rows.stepped()
         logits: torch.Tensor = found.logits[:, -1].float()
         return logits
+
+    # -------------------------------------------------------------- prompts
+    def _prompts(self, spans: Sequence[Span], rows: dict[int, torch.Tensor]) -> None:
+        """The first logits of whole prompts that are worth a forward together.
+
+        Where that fails, each is left to be tried by itself.
+        """
+        fresh = [place for place, span in enumerate(spans) if self._is_fresh(span)]
+        for group in groups([len(spans[place].sequence.prompt) for place in fresh]):
+            places = [fresh[index] for index in group]
+            sequences = [spans[place].sequence for place in places]
+            begun = self._alone.beginning.tokens
+            prompts = [sequence.prompt.ids for sequence in sequences]
+            try:
+                found = read_together(
+                    self._module, self._alone.encoder, prompts, begun, self._padding
+                )
+            except Exception:
+                log.debug("prompts could not be read together", exc_info=True)
+                continue
+            for place, sequence, (logits, state) in zip(places, sequences, found, strict=True):
+                self._alone.put(sequence, state)
+                rows[place] = logits
+
+    def _is_fresh(self, span: Span) -> bool:
+        """Whether the whole prompt of a new text is there, and its decoder begins as usual."""
+        sequence = span.sequence
+        try:
+            state = self._alone.state(sequence)
+        except KeyError:
+            return False
+        whole = state.known + span.count == len(sequence.ids) == len(sequence.prompt)
+        usual = self._alone.beginning.of(sequence.sampling) == self._alone.beginning.tokens
+        return whole and usual and sequence.sampling.max_new_tokens > 0
 
     # -------------------------------------------------------------- one text
     def _by_itself(

@@ -13,8 +13,11 @@ from typing import Any
 import torch
 from transformers import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
 
-GROWTH = 2
+GROWTH = 1.5
 """How much more room is taken than is needed, so that it is seldom taken anew."""
+HELD = 4
+"""How much memory is held in all at the most, for one token that texts take: once by themselves,
+GROWTH squared times in the batch, and what is left between."""
 LEAST = 32
 """Columns."""
 
@@ -96,12 +99,12 @@ class Rows:
 
     def add(self, cache: EncoderDecoderCache) -> None:
         """Copy the state of one text behind the last row."""
-        answer, read = _tensors(cache.self_attention_cache), _tensors(cache.cross_attention_cache)
+        answer, read = tensors(cache.self_attention_cache), tensors(cache.cross_attention_cache)
         length, prompt = answer[0].shape[2], read[0].shape[2]
         row = len(self)
         self._make_room(answer, row + 1, length)
         if row + 1 > self._read.rows or prompt > self._read.columns:
-            wide = max(GROWTH * prompt, self.longest, LEAST) if row else prompt
+            wide = max(int(GROWTH * prompt), self.longest, LEAST)
             grown = self._read.resize(read, _more(row + 1, self._read.rows), wide)
             _copy(self._read, grown, row, slice(0, self.longest), 0)
             self._read = grown
@@ -122,9 +125,13 @@ class Rows:
 
     def copy(self, row: int) -> EncoderDecoderCache:
         """The state of one row by itself, as if it had never been beside others."""
-        parts = [slab[row : row + 1, :, part].clone() for slab, part in self._parts(row)]
+        parts = [view[None].clone() for view in self.views(row)]
         half = len(self._answers.tensors)
-        return EncoderDecoderCache(_dynamic(parts[:half]), _dynamic(parts[half:]))
+        return EncoderDecoderCache(dynamic(parts[:half]), dynamic(parts[half:]))
+
+    def views(self, row: int) -> list[torch.Tensor]:
+        """The keys and values of one row, each [heads, tokens, numbers]."""
+        return [slab[row, :, part] for slab, part in self._parts(row)]
 
     def _parts(self, row: int) -> Iterator[tuple[torch.Tensor, slice]]:
         answer, read = slice(self.starts[row], self._clock), slice(0, self.prompts[row])
@@ -146,7 +153,7 @@ class Rows:
             for keys, values in _pairs(self._answers.tensors)
         ]
         read = [tensor[:rows, :, : self.longest] for tensor in self._read.tensors]
-        return EncoderDecoderCache(Cache(layers=columns), _dynamic(read))
+        return EncoderDecoderCache(Cache(layers=columns), dynamic(read))
 
     def masks(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """What is not padding: of answers [rows, window + 1], and of prompts [rows, longest].
@@ -179,7 +186,7 @@ class Rows:
             return
         window = self.window
         clock = max(window, length)
-        grown = slab.resize(like, _more(rows, slab.rows), max(GROWTH * (clock + 1), LEAST))
+        grown = slab.resize(like, _more(rows, slab.rows), max(int(GROWTH * (clock + 1)), LEAST))
         _copy(slab, grown, len(self), slice(self._clock - window, self._clock), clock - window)
         self.starts = [start + clock - self._clock for start in self.starts]
         self._answers, self._clock = grown, clock
@@ -193,7 +200,7 @@ def _put(row: torch.Tensor, part: slice, content: torch.Tensor) -> None:
 
 
 def _more(rows: int, have: int) -> int:
-    return rows if rows <= have else max(rows, GROWTH * have)
+    return rows if rows <= have else max(rows, int(GROWTH * have))
 
 
 def _copy(old: Slab, new: Slab, rows: int, columns: slice, first: int) -> None:
@@ -207,12 +214,12 @@ def _pairs(tensors: list[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor
     return list(zip(tensors[::2], tensors[1::2], strict=True))
 
 
-def _tensors(cache: Any) -> list[torch.Tensor]:
+def tensors(cache: Any) -> list[torch.Tensor]:
     """Keys and values of all layers, one after the other."""
     return [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
 
 
-def _dynamic(tensors: list[torch.Tensor]) -> DynamicCache:
+def dynamic(tensors: list[torch.Tensor]) -> DynamicCache:
     """A cache that has these keys and values already."""
     cache = DynamicCache()
     for keys, values in _pairs(tensors):

@@ -34,7 +34,7 @@ class EncoderDecoder:
 
     def __init__(self, loaded: Loaded) -> None:
         self._module = loaded.module
-        self._encoder: Any = self._module.get_encoder()
+        self.encoder: Any = self._module.get_encoder()
         self._states: dict[DecoderSequence, State] = {}
         self.beginning: Beginning = beginning(self._module, loaded.facts)
         if "past_key_values" not in inspect.signature(self._module.forward).parameters:
@@ -48,8 +48,12 @@ class EncoderDecoder:
         self._states[sequence] = State()
 
     def state(self, sequence: DecoderSequence) -> State:
-        """What is kept of a sequence that has begun."""
+        """What is kept of a sequence that has begun; raises KeyError."""
         return self._states[sequence]
+
+    def put(self, sequence: DecoderSequence, state: State) -> None:
+        """Go on from a state that came about elsewhere."""
+        self._states[sequence] = state
 
     def known(self, sequence: DecoderSequence) -> int:
         """How many tokens of the sequence count as computed."""
@@ -78,7 +82,7 @@ class EncoderDecoder:
         module = self._module
         with torch.inference_mode():
             if state.cache is None:
-                state.read = self._encoder(**_whole(sequence.prompt.ids, module.device))
+                state.read = self.encoder(**_whole(sequence.prompt.ids, module.device))
                 # Without a config: those of T5 count the encoder's layers first.
                 state.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
             found = module(
@@ -93,6 +97,11 @@ class EncoderDecoder:
             state.fed += len(tokens)
             logits: torch.Tensor = found.logits[0, -1:].float()
             return logits
+
+    @property
+    def texts(self) -> int:
+        """How many sequences have begun."""
+        return len(self._states)
 
     def release(self, sequence: DecoderSequence) -> None:
         """Drop the caches."""
