@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from lepton_worker.errors import InvalidSetting
-from lepton_worker.settings import OPTIONS, Settings, read_settings
+from lepton_worker.settings import (
+    OPTIONS,
+    Settings,
+    names_service,
+    read_settings,
+    traces_wanted,
+)
 
 
 def test_flags_win_over_the_environment_and_both_over_defaults() -> None:
@@ -80,3 +86,46 @@ def test_help_and_bad_settings_do_not_import_torch() -> None:
     )
     for arguments in (["--help"], ["samples", "--help"], ["--task", "x"]):
         subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4317"}, True),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4317"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_SDK_DISABLED": "TRUE"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_TRACES_EXPORTER": "none"}, False),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            True,
+        ),
+    ],
+)
+def test_traces_are_wanted_where_the_environment_names_a_collector(
+    environment: dict[str, str], wanted: bool
+) -> None:
+    assert traces_wanted(environment) is wanted
+
+
+@pytest.mark.parametrize(
+    "name", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"]
+)
+def test_a_protocol_that_is_not_spoken_is_refused(name: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"{name} must be grpc"):
+        traces_wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", name: "http/json"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({}, False),
+        ({"OTEL_SERVICE_NAME": "mine"}, True),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "team=a,service.name=mine"}, True),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "team=a"}, False),
+    ],
+)
+def test_a_service_is_named_by_whoever_runs_it(environment: dict[str, str], named: bool) -> None:
+    assert names_service(environment) is named

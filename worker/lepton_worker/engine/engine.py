@@ -10,7 +10,10 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from lepton_worker.engine.endings import cost, lost, lost_while_loading
+from lepton_worker.engine.in_hand import InHand
 from lepton_worker.engine.link import Link
+from lepton_worker.engine.losses import lost, lost_while_loading
 from lepton_worker.engine.messages import (
     Answer,
     Ask,
@@ -32,15 +35,12 @@ from lepton_worker.engine.streams import Stream, Ticket
 from lepton_worker.errors import (
     DeadlineExceeded,
     Draining,
-    EngineLost,
     InternalError,
     LeptonError,
-    LoadOutOfMemory,
-    RequestError,
 )
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model
-from lepton_worker.request import Caller, Delta, EncodeJob, GenerateJob, Job
+from lepton_worker.request import Caller, Delta, GenerateJob, Job
 from lepton_worker.scheduler.admission import Admission, Bounds
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,8 @@ class Engine:
         self._clock = clock
         self._model: Model | None = None
         self._admission = Admission(Bounds(max_waiting, 0, 1))
-        self._tickets: dict[Ticket, None] = {}
-        self._streams: dict[int, Stream] = {}
+        self._hand = InHand()
+        self._tickets, self._streams = self._hand.tickets, self._hand.streams
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[object]] = {}
         self._idle = asyncio.Event()
@@ -125,28 +125,16 @@ class Engine:
     @property
     def running(self) -> int:
         """Calls of which the engine has taken up something."""
-        # Of a copy, made in one go: metrics are read from another thread.
-        return sum(1 for ticket in tuple(self._tickets) if ticket.runs)
+        return self._hand.running
 
     @property
     def oldest_wait(self) -> float:
         """Seconds that the oldest of the waiting calls has waited; 0 when none waits."""
-        waiting = (ticket for ticket in tuple(self._tickets) if not ticket.runs)
-        oldest = next(waiting, None)
-        return 0.0 if oldest is None else max(0.0, self._clock() - oldest.admitted_at)
+        return self._hand.oldest_wait(self._clock())
 
     def adapters_in_hand(self, running: bool) -> tuple[str, ...]:
         """Adapters of the jobs that run, or of those that wait, by name."""
-        streams = tuple(self._streams.values())
-        return tuple(
-            sorted(
-                {
-                    stream.job.adapter
-                    for stream in streams
-                    if stream.job.adapter and (stream.taken_at is not None) is running
-                }
-            )
-        )
+        return self._hand.adapters(running)
 
     @property
     def estimated_wait(self) -> float:
@@ -180,17 +168,13 @@ class Engine:
             raise Draining(CUT)
         prefill, new = cost(job)
         permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller)
-        position = self._in_front(ticket)
+        position = self._hand.in_front(ticket)
         stream = Stream(next(self._numbers), job, ticket, position, permit, self._abandon)
         stream.sent_at = now
         ticket.streams.append(stream)
         self._streams[stream.number] = stream
         self._send(stream)
         return stream
-
-    def _in_front(self, ticket: Ticket) -> int:
-        earlier = itertools.takewhile(lambda other: other is not ticket, self._tickets)
-        return sum(1 for other in earlier if not other.runs)
 
     def _send(self, stream: Stream) -> None:
         if not self._listens:
@@ -329,40 +313,14 @@ class Engine:
             again = stream.tries < TRIES and not stream.tokens
             stream.tries += 1
             if not again:
-                stream.fail(_lost(stream))
+                stream.fail(lost(stream))
                 self._forget(stream)
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(InternalError("the engine ended; try again"))
-        self._settle_load(_lost_while_loading(how))
+        self._settle_load(lost_while_loading(how))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(how)
-
-
-def cost(job: Job) -> tuple[int, int]:
-    """Tokens that a job reads, and the most that it writes."""
-    if isinstance(job, EncodeJob):
-        return sum(map(len, job.inputs)), 0
-    return len(job.prompt), job.sampling.max_new_tokens
-
-
-def _lost_while_loading(how: str) -> LeptonError:
-    if "SIGKILL" in how:
-        return LoadOutOfMemory(
-            "the process that loads the model was killed, as the kernel does for lack of memory: "
-            "raise the memory limit, or choose a shorter dtype or quantization"
-        )
-    return InternalError(f"the engine ended while it loaded the model: {how}")
-
-
-def _lost(stream: Stream) -> RequestError:
-    what = "after it had begun to answer" if stream.tokens else "twice while it had this request"
-    written = stream.tokens if isinstance(stream.job, GenerateJob) else 0
-    return EngineLost(
-        f"the engine of this worker ended {what}; a new one starts",
-        retry_after=1,
-        metadata={"output_tokens": str(written)},
-    )
 
 
 def _settle(

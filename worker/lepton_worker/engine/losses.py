@@ -1,0 +1,32 @@
+"""What becomes of jobs and of the start when an engine is lost."""
+
+from lepton_worker.engine.streams import Stream
+from lepton_worker.errors import (
+    EngineLost,
+    InternalError,
+    LeptonError,
+    LoadOutOfMemory,
+    RequestError,
+)
+from lepton_worker.request import GenerateJob
+
+
+def lost_while_loading(how: str) -> LeptonError:
+    """Why there is no model, by the words of how the engine ended."""
+    if "SIGKILL" in how:
+        return LoadOutOfMemory(
+            "the process that loads the model was killed, as the kernel does for lack of memory: "
+            "raise the memory limit, or choose a shorter dtype or quantization"
+        )
+    return InternalError(f"the engine ended while it loaded the model: {how}")
+
+
+def lost(stream: Stream) -> RequestError:
+    """What the caller of a job is told that no further engine tries."""
+    what = "after it had begun to answer" if stream.tokens else "twice while it had this request"
+    written = stream.tokens if isinstance(stream.job, GenerateJob) else 0
+    return EngineLost(
+        f"the engine of this worker ended {what}; a new one starts",
+        retry_after=1,
+        metadata={"output_tokens": str(written)},
+    )
