@@ -38,6 +38,15 @@ GROUPED: dict[str, Any] = {"num_key_value_heads": 2}
 HEADS_OF_8: dict[str, Any] = {**GROUPED, "head_dim": 8}
 SLIDING: dict[str, Any] = {**HEADS_OF_8, "sliding_window": WINDOW}
 EXPERTS: dict[str, Any] = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
+DYNAMIC: dict[str, Any] = {
+    **GROUPED,
+    "rope_parameters": {
+        "rope_type": "dynamic",
+        "rope_theta": 10000.0,
+        "factor": 4.0,
+        "original_max_position_embeddings": 32,
+    },
+}
 LATENT: dict[str, Any] = {
     "kv_lora_rank": 8,
     "q_lora_rank": 8,
@@ -99,15 +108,7 @@ DECODERS: dict[str, dict[str, Any]] = {
     "Jamba": {**GROUPED, "attn_layer_period": 2, "attn_layer_offset": 1, "num_experts": 2},
     "Lfm2": {**GROUPED, "layer_types": ["conv", "full_attention"], "block_ff_dim": 48},
     "Llama": GROUPED,
-    "LlamaDynamic": {
-        **GROUPED,
-        "rope_parameters": {
-            "rope_type": "dynamic",
-            "rope_theta": 10000.0,
-            "factor": 4.0,
-            "original_max_position_embeddings": 32,
-        },
-    },
+    "LlamaDynamic": DYNAMIC,
     "Llama4Text": {
         **HEADS_OF_8,
         "num_local_experts": 4,
@@ -234,6 +235,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "GPT2": OLD,
     "Gemma": HEADS_OF_8,
     "Llama": GROUPED,
+    "LlamaDynamic": DYNAMIC,
     "MPNet": {},
     "Mistral": {**GROUPED, "sliding_window": WINDOW},
     "ModernBert": {**SPECIAL, "local_attention": WINDOW, "global_attn_every_n_layers": 2},
@@ -259,7 +261,7 @@ def write_encoder(folder: Path, name: str, head: str, pooling: str = "") -> Path
     fields = {**SIZES, "pad_token_id": 1, **ENCODERS[name], "vocab_size": len(tokenizer)}
     fields["max_position_embeddings"] += 2  # those of RoBERTa's kind begin at the third one
     fields |= {"num_labels": 3} if head else {}
-    config = getattr(transformers, f"{name}Config")(**fields)
+    config = getattr(transformers, f"{CONFIGS.get(name, name)}Config")(**fields)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
         module = HEADS[head].from_config(config)

@@ -16,7 +16,7 @@ class Rotations:
     """The rotary positions of a module."""
 
     def __init__(self, module: Any) -> None:
-        config = module.config.get_text_config(decoder=True)
+        config = module.config.get_text_config()
         said = getattr(config, "rope_parameters", None) or {}
         kinds = [said, *(item for item in said.values() if isinstance(item, dict))]
         self.change = any(kind.get("rope_type") in CHANGING for kind in kinds)
@@ -38,8 +38,8 @@ class Rotations:
 
 def _switch(module: Any, config: Any) -> int | None:
     """Phi-3 and its relatives do so, in what they prepare for `generate`."""
-    own = type(module).prepare_inputs_for_generation
-    if own is GenerationMixin.prepare_inputs_for_generation:
+    own = getattr(type(module), "prepare_inputs_for_generation", None)
+    if own is None or own is GenerationMixin.prepare_inputs_for_generation:
         return None
     length = getattr(config, "original_max_position_embeddings", None)
     return length if isinstance(length, int) else None
