@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from lepton_worker.engine.endings import cost, lost, lost_while_loading
 from lepton_worker.engine.in_hand import InHand
 from lepton_worker.engine.link import Link
 from lepton_worker.engine.losses import lost, lost_while_loading
@@ -40,7 +39,7 @@ from lepton_worker.errors import (
 )
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model
-from lepton_worker.request import Caller, Delta, GenerateJob, Job
+from lepton_worker.request import Caller, Delta, EncodeJob, GenerateJob, Job
 from lepton_worker.scheduler.admission import Admission, Bounds
 
 log = logging.getLogger(__name__)
@@ -321,6 +320,13 @@ class Engine:
         self._settle_load(lost_while_loading(how))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(how)
+
+
+def cost(job: Job) -> tuple[int, int]:
+    """Tokens that a job reads, and the most that it writes."""
+    if isinstance(job, EncodeJob):
+        return sum(map(len, job.inputs)), 0
+    return len(job.prompt), job.sampling.max_new_tokens
 
 
 def _settle(
