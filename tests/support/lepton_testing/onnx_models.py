@@ -62,7 +62,9 @@ EXPORTS = {
 def write_onnx(folder: Path, task: str) -> Path:
     """Write a model with its tokenizer, safetensors and model.onnx; returns the folder."""
     export = EXPORTS[task]
-    write_head(folder, export.family, export.head, export.labels)
+    # Exports take seconds a layer.
+    shallow = {"n_layers" if export.family == "distilbert" else "num_hidden_layers": 1}
+    write_head(folder, export.family, export.head, export.labels, **shallow)
     model = export.kind.from_pretrained(folder).eval()
     if task == "embed":
         config = json.loads((folder / "config.json").read_text())
@@ -122,3 +124,17 @@ def with_external_data(folder: Path) -> Path:
         graph, folder / "model.onnx", save_as_external_data=True, location=data, size_threshold=1024
     )
     return folder / data
+
+
+def with_whole_number_weights(folder: Path) -> None:
+    """Write model_quantized.onnx: matrix products in int8, with one scale for all of a batch."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it recommends steps that this graph does not need
+    try:
+        source, target = folder / "model.onnx", folder / "model_quantized.onnx"
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8)
+    finally:
+        root.setLevel(level)

@@ -29,6 +29,11 @@ from lepton_worker.errors import (
             WeightsMissing,
             "keeps weights in w.onnx_data, which is not beside it",
         ),
+        (
+            'External data path does not exist: "/models/m/w.onnx_data"',
+            WeightsMissing,
+            "keeps weights in w.onnx_data, which is not beside it",
+        ),
         ("Unsupported model IR version: 99, max", TaskNotSupported, "onnxruntime 1.2 does not run"),
         ("Error No Op registered for Strange with", TaskNotSupported, "older opset"),
         ("Failed to allocate memory for requested buffer", LoadOutOfMemory, "raise the memory"),

@@ -19,7 +19,7 @@ from lepton_worker.errors import (
 
 log = logging.getLogger(__name__)
 
-DATA = re.compile(r'External data path: "([^"]+)"|external data.*?"([^"]+)".*not exist', re.DOTALL)
+DATA = re.compile(r'External data path(?: does not exist)?: "([^"]+)"')
 MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation", "out of memory")
 TOO_NEW = (
     "Unsupported model IR version",
@@ -46,9 +46,9 @@ def load_error(error: Exception, file: Path, version: str) -> LoadError:
             f"there was no memory left while {file} was loaded: raise the memory limit"
         )
     if data := DATA.search(text):
-        name = data[1] or data[2]
         return WeightsMissing(
-            f"{file} keeps weights in {name}, which is not beside it; fetch or copy both files"
+            f"{file} keeps weights in {Path(data[1]).name}, which is not beside it; "
+            "fetch or copy both files"
         )
     if any(words in text for words in TOO_NEW):
         return TaskNotSupported(
