@@ -1,3 +1,5 @@
+"""Plots: what is drawn, and that it is well-formed."""
+
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any

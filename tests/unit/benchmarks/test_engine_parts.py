@@ -1,3 +1,5 @@
+"""Which contestants and kinds of weights take part, and how their figures are put."""
+
 import math
 
 import pytest

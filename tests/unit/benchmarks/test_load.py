@@ -1,3 +1,5 @@
+"""The closed and the open loop: who is sent when, and what is noted."""
+
 import asyncio
 import time
 from collections.abc import AsyncGenerator

@@ -1,3 +1,5 @@
+"""From records of requests to rates, percentiles and goodput."""
+
 import pytest
 
 from lepton_bench.engine.outcome import (

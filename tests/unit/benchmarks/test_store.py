@@ -1,3 +1,5 @@
+"""Results on disk: parts are merged, quick ones are kept apart."""
+
 import json
 from datetime import UTC, datetime
 from pathlib import Path

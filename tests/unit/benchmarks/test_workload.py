@@ -1,3 +1,5 @@
+"""Lengths, arrivals and texts: seeded, and as they are described."""
+
 import random
 import statistics
 

@@ -37,7 +37,7 @@ class Profiler:
         activities = [
             kind
             for kind in (ProfilerActivity.CPU, ProfilerActivity.CUDA)
-            if kind in supported_activities()
+            if kind in supported_activities()  # type: ignore[no-untyped-call]
         ]
         self._trace = trace
         self._profile: Any = profile(activities=activities)
