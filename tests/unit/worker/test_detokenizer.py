@@ -10,7 +10,7 @@ from lepton_worker.model import Tokenized, Tokenizer
 from lepton_worker.tasks.detokenizer import REPLACEMENT, Detokenizer
 
 
-class WordTokenizer:
+class WordTokenizer(ByteTokenizer):
     """Words with a mark for the space in front, which the first one loses; 100 to 355 are bytes,
     of which a whole run has to be valid; 99 is special and does not end a run."""
 
@@ -22,7 +22,7 @@ class WordTokenizer:
     def is_open(self, token: int) -> bool:
         return token >= 99
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], special: bool = False) -> str:
         text, run = "", b""
         for token in [*(number for number in ids if number != 99), -1]:
             if token >= 100:
