@@ -1,7 +1,6 @@
 """Many families of encoders over gRPC: embeddings and labels are those of transformers on each text
 alone, whatever list the text is in."""
 
-import copy
 import dataclasses
 import random
 import re
@@ -54,10 +53,8 @@ class Encoder:
         return logits
 
     def _output(self, text: str) -> Any:
-        # Some remember the longest text so far.
-        module = copy.deepcopy(self.module)
         with torch.inference_mode():
-            return module(input_ids=torch.tensor([self.ids(text)]))
+            return self.module(input_ids=torch.tensor([self.ids(text)]))
 
     def ids(self, text: str) -> list[int]:
         """A text's tokens."""

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 
 from lepton_worker.backends.base import DecoderSequence
 from lepton_worker.backends.transformers.loading import Loaded
-from lepton_worker.backends.transformers.rotations import Rotations
+from lepton_worker.backends.transformers.rotations import stretch, switch
 from lepton_worker.errors import TaskNotSupported
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,8 @@ class Decoder:
                 "keys and values; such models are not offered"
             )
         self._keeps_one = "logits_to_keep" in accepted
-        self._rotations = Rotations(self._module)
+        stretches = stretch(self._module)
+        self._switch = switch(self._module) if stretches else None
         try:
             whole, mixed = self._differences(loaded)
         except Exception as error:
@@ -65,7 +66,7 @@ class Decoder:
                 f"{name} keeps the state of a text within its modules, where that of another text "
                 "takes its place; such models are not offered"
             )
-        self.in_one_piece = self._rotations.change or whole > most
+        self.in_one_piece = stretches or whole > most
 
     def begin(self, sequence: DecoderSequence) -> None:
         """An empty cache."""
@@ -100,11 +101,11 @@ class Decoder:
         """Which tokens go through the module together to bring a state to `ended` tokens."""
         if not self.in_one_piece:
             return [(state.fed, ended)]
-        prompt, switch, fed = len(sequence.prompt), self._rotations.switch, state.fed
-        if switch is not None and max(fed, prompt) <= switch < ended:
+        prompt, edge, fed = len(sequence.prompt), self._switch, state.fed
+        if edge is not None and max(fed, prompt) <= edge < ended:
             # Here `generate` computes the whole text anew.
-            prompt = switch + 1
-            fed = 0 if fed <= switch else fed
+            prompt = edge + 1
+            fed = 0 if fed <= edge else fed
         first = [(fed, min(prompt, ended))] if fed < prompt else []
         then = first[-1][1] if first else fed
         return [*first, *((place, place + 1) for place in range(then, ended))]
@@ -123,7 +124,6 @@ class Decoder:
         }
         if self._keeps_one:
             arguments["logits_to_keep"] = 0 if every else 1
-        self._rotations.forget()
         with torch.inference_mode():
             logits: torch.Tensor = self._module(**arguments).logits
             return (logits[0] if every else logits[0, -1:]).float()

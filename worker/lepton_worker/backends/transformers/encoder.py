@@ -7,7 +7,6 @@ import torch
 
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.backends.transformers.pooling import pool
-from lepton_worker.backends.transformers.rotations import Rotations
 from lepton_worker.model import Pooling
 from lepton_worker.request import Task, Tokens
 
@@ -21,7 +20,6 @@ class Encoder:
     def __init__(self, loaded: Loaded, pooling: Pooling | None) -> None:
         self._module = loaded.module
         self._pooling = pooling
-        self._rotations = Rotations(self._module)
         padding = loaded.padding
         self._padding = 0 if padding is None else padding
         # Heads for texts on decoders find the last token by the padding one; without it they take
@@ -49,7 +47,6 @@ class Encoder:
         arguments: dict[str, Any] = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
         if inputs[0].types is not None:
             arguments["token_type_ids"] = types.to(device)
-        self._rotations.forget()
         output = self._module(**arguments)
         if self._pooling is None:
             return logits_of(output)
