@@ -13,6 +13,7 @@ def find_adapter(source: str, cache_dir: Path) -> Path:
     folder = fetch(source, cache_dir) if source.startswith(SCHEME) else Path(source)
     if not (folder / CONFIG).is_file():
         raise SourceNotFound(
-            f"{folder} has no {CONFIG}; an adapter is a folder that PEFT's save_pretrained has written"
+            f"{folder} has no {CONFIG}; an adapter is a folder that save_pretrained of PEFT has "
+            "written"
         )
     return folder
