@@ -6,9 +6,11 @@ call waits for it. Spans carry lengths, times and endings, never a text.
 """
 
 import asyncio
+import contextlib
 import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lepton_worker import __version__
@@ -23,6 +25,11 @@ log = logging.getLogger(__name__)
 TRACED = ("/lepton.v1.Generation/", "/lepton.v1.Text/", "/inference.GRPCInferenceService/Model")
 NOT_TRACED = ("Metadata", "Ready")
 """Ends of methods that ask the model nothing."""
+
+EXPORTER_LOG = "opentelemetry.exporter.otlp.proto.grpc.exporter"
+
+TOLD_SECONDS = 60.0
+"""Between two lines about a collector that takes nothing."""
 
 MOST_JOBS = 8
 """Jobs of a call that get spans of their own."""
@@ -100,12 +107,40 @@ class Tracing:
         return CallSpan(self._tracer, span)
 
     async def close(self, seconds: float) -> None:
-        """Export what is left, for so many seconds at most."""
-        flushing = asyncio.to_thread(self._provider.force_flush, round(seconds * 1000))
+        """Export what is left, for so many seconds at most.
+
+        In a thread that nobody waits for: the SDK flushes for as long as its collector is away,
+        whatever time it is given.
+        """
+        loop, flushed = asyncio.get_running_loop(), asyncio.Event()
+
+        def flush() -> None:
+            self._provider.force_flush()
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(flushed.set)
+
+        threading.Thread(target=flush, name="last spans", daemon=True).start()
         try:
-            await asyncio.wait_for(flushing, seconds)
+            await asyncio.wait_for(flushed.wait(), seconds)
         except TimeoutError:
             log.info("spans that no collector took are lost")
+
+
+class NowAndThen(logging.Filter):
+    """Lets a line pass if the last one was long ago: a collector that is away is told of once."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to tell it."""
+        now = self._clock()
+        if record.levelno < logging.ERROR or now < self._next:
+            return False
+        self._next = now + TOLD_SECONDS
+        return True
 
 
 _active: list[Tracing] = []
@@ -142,6 +177,7 @@ def open_tracing(wanted: bool, named: bool, instance: str) -> Tracing | None:
     own |= {} if named else {"service.name": "lepton-worker"}
     provider = TracerProvider(resource=Resource.create(own), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    logging.getLogger(EXPORTER_LOG).addFilter(NowAndThen())
     log.info("traces go to the collector that the environment names")
     return Tracing(provider)
 
