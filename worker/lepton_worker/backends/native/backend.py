@@ -15,7 +15,7 @@ from lepton_worker.backends.base import (
     Progress,
     Span,
 )
-from lepton_worker.backends.linears.install import install_linears
+from lepton_worker.backends.linears.install import Installed, install_linears
 from lepton_worker.backends.linears.lora import Adapters
 from lepton_worker.backends.native import decoder_parity, seq2seq_parity
 from lepton_worker.backends.native.decoder import SlotDecoder
@@ -29,13 +29,16 @@ from lepton_worker.backends.sampling.constraints import Constraints
 from lepton_worker.backends.sampling.sampler import Sampler
 from lepton_worker.backends.transformers.backend import TransformersBackend
 from lepton_worker.backends.transformers.failures import load_failures
-from lepton_worker.backends.transformers.loading import Loaded, load_model
+from lepton_worker.backends.transformers.loading import Loaded, load_model, stored_dtype
 from lepton_worker.backends.transformers.seq2seq_facts import beams, beginning
 from lepton_worker.errors import InvalidSetting, RequestError, TaskNotSupported, WeightsCorrupt
 from lepton_worker.model import Model
 from lepton_worker.request import Sampling, Task, Tokens, Vector
 
 log = logging.getLogger(__name__)
+
+ROUNDED = 2e-2
+"""Largest difference between packed and single inputs where kernels round activations."""
 
 DECODE_STEP_TOKENS = 512
 """Tokens of prompts in one step when no text goes on; longer steps would not be faster on a CPU."""
@@ -70,9 +73,11 @@ class NativeBackend:
 
     def _open_encoder(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Model:
         pooling = order.pooling if order.task is Task.EMBED else None
-        encoder, choices["batches"] = choose_encoder(loaded, pooling, order)
+        done = self._quantized(loaded, order, choices)
+        # Kernels that round activations turn the last bits of a sum into a whole step now and then.
+        tolerance = ROUNDED if done.kind in ("int8", "bfloat16") else None
+        encoder, choices["batches"] = choose_encoder(loaded, pooling, order, tolerance)
         choices["backend"] = "native: runs every encoder"
-        choices["quantization"] = self._quantized(loaded, order)
         self._adapters = Adapters(loaded.module)
         encoder.begin_segments = self._adapters.begin_segments
         self._encoder = encoder
@@ -88,7 +93,7 @@ class NativeBackend:
         if refusal is not None:
             return self._open_stock(loaded, order, choices, refusal)
         choices["backend"] = "native: gives the same logits as stock transformers"
-        choices["quantization"] = self._quantized(loaded, order)
+        self._quantized(loaded, order, choices)
         module, facts = loaded.module, loaded.facts
         held = resident_bytes()
         size = bytes_per_token(module.config, module.dtype)
@@ -112,7 +117,7 @@ class NativeBackend:
         if refusal is not None:
             return self._open_stock(loaded, order, choices, refusal)
         choices["backend"] = "native: texts side by side have the same logits as each alone"
-        choices["quantization"] = self._quantized(loaded, order)
+        self._quantized(loaded, order, choices)
         size, facts = HELD * seq2seq_parity.bytes_per_token(loaded), loaded.facts
         held, longest = resident_bytes(), 2 * facts.max_length
         tokens = cache_tokens(order.memory, held, size, order.slots, longest)
@@ -138,11 +143,12 @@ class NativeBackend:
         self._stock = TransformersBackend()
         return self._stock.use(loaded, order)
 
-    def _quantized(self, loaded: Loaded, order: LoadOrder) -> str:
-        """Replace linear layers as asked for; returns what was done and why."""
-        checkpoint = loaded.facts.dtype
-        done = install_linears(loaded.module, order.quantization, order.task, checkpoint)
-        return f"{done.kind}: {done.reason}"
+    def _quantized(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Installed:
+        """Replace linear layers as asked for, before anybody looks at them."""
+        stored = stored_dtype(order.folder) or loaded.facts.dtype
+        done = install_linears(loaded.module, order.quantization, order.task, stored)
+        choices["quantization"] = f"{done.kind}: {done.reason}"
+        return done
 
     def _constraints(self, facts: Model, choices: dict[str, str]) -> Constraints | None:
         rust = getattr(facts.tokenizer, "rust", None)

@@ -1,6 +1,7 @@
 """From a checked folder to a loaded module and what is known of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from lepton_worker.backends.transformers.tokenizer import load_tokenizer
 from lepton_worker.errors import InvalidSetting, LoadOutOfMemory, WeightsCorrupt, WeightsMissing
 from lepton_worker.model import GenerationDefaults, Model, Pooling
 from lepton_worker.request import Task
+from lepton_worker.source.folder import read_config
 from lepton_worker.source.weights import memory_needed
 
 CLASSES: dict[Task, Any] = {
@@ -121,6 +123,12 @@ def check_memory(order: LoadOrder, device: torch.device) -> None:
             f"the weights take {needed / 2**30:.1f} GiB as {dtype_name(dtype)}, and {where} "
             f"{limit / 2**30:.1f} GiB: raise the memory limit, or choose a shorter dtype"
         )
+
+
+def stored_dtype(folder: Path) -> str:
+    """The dtype in which the checkpoint was written, as its config says; "" where it does not."""
+    config = read_config(folder)
+    return str(config.get("dtype") or config.get("torch_dtype") or "")
 
 
 def dtype_name(dtype: torch.dtype | str) -> str:
