@@ -9,7 +9,8 @@ from lepton_worker.model import Families
 def open_backend(name: str, step_seconds: float = 0.0) -> Backend:
     """The backend of that name; takes as long as its imports do.
 
-    `auto` is `native`, which leaves models that it does not fit to stock transformers.
+    `auto` is `native`, which leaves models that it does not fit to stock transformers. Folders that
+    have ONNX files alone are the caller's to tell (`source.onnx.runs_onnx`).
     """
     if name == "echo":
         from lepton_worker.backends.echo import EchoBackend

@@ -1,6 +1,7 @@
 """Which ONNX file is taken, and when any is."""
 
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from lepton_worker.backends import known_families
 from lepton_worker.errors import InvalidSetting, TaskNotSupported, WeightsMissing
 from lepton_worker.request import Task
 from lepton_worker.source import find_source, onnx, weights_to_load
+from lepton_worker.source.hub import SAFETENSORS
 from lepton_worker.source.onnx import find_onnx, runs_onnx, wanted_of_hub
 from lepton_worker.source.warm import warm
 from lepton_worker.source.weights import SINGLE
@@ -126,6 +128,45 @@ def test_without_the_package_the_way_out_is_told(
         find_source(str(folder), tmp_path, backend)
     with pytest.raises(InvalidSetting, match="install lepton with its extra onnx"):
         find_source(str(folder), tmp_path, "onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("backend", "on_hub", "package", "asked"),
+    [
+        ("onnxruntime", [SINGLE, "model.onnx"], True, [["model.onnx*", "onnx/model.onnx*"]]),
+        ("auto", [SINGLE, "model.onnx"], True, [["*.safetensors"]]),
+        ("native", [SINGLE], True, [["*.safetensors"]]),
+        (
+            "auto",
+            ["model.onnx"],
+            True,
+            [["*.safetensors"], ["model.onnx*", "onnx/model.onnx*"]],
+        ),
+        ("auto", [SINGLE], False, [["*.safetensors"]]),
+    ],
+    indirect=["package"],
+)
+def test_a_hub_is_asked_for_one_form_of_the_weights(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    on_hub: list[str],
+    package: bool,
+    asked: list[list[str]],
+) -> None:
+    folder = a_folder(tmp_path)
+    heard = []
+
+    def fetch(source: str, cache_dir: Path, weights: list[str] = SAFETENSORS) -> Path:
+        heard.append(list(weights))
+        for name in on_hub:
+            if any(fnmatch(name, pattern) for pattern in weights):
+                (folder / name).write_bytes(SOUND)
+        return folder
+
+    monkeypatch.setattr("lepton_worker.source.fetch", fetch)
+    assert find_source("hf://books/encoder", tmp_path, backend) == folder
+    assert heard == asked
 
 
 def test_what_a_hub_is_asked_for() -> None:

@@ -112,10 +112,11 @@ def _embedding(ports: Sequence[Port], named: dict[str, Port]) -> tuple[tuple[Por
             return (named[name],), "states"
     heads = (LOGITS, STARTS, ENDS, SUMMARY)
     others = [port for port in ports if port.name not in heads]
-    for axes, form in ((3, "states"), (2, "row")):
+    forms: tuple[tuple[int, Form], ...] = ((3, "states"), (2, "row"))
+    for axes, form in forms:
         for port in others:
             if len(port.shape) == axes:
-                return (port,), "states" if form == "states" else "row"
+                return (port,), form
     raise _lacking(Task.EMBED, f"{STATES[0]} or {POOLED}", ports)
 
 
