@@ -79,7 +79,7 @@ class OnnxBackend:
         self._encoder = encoder
         return dataclasses.replace(
             _with_answer(facts, config, answer.shape[-1], file),
-            step_tokens=max(encoder.budget, LEAST_STEP),
+            step_tokens=order.step_tokens or max(encoder.budget, LEAST_STEP),
             choices={
                 "backend": f"{BACKEND}: {_reason(order.folder)}",
                 "batches": batches,
