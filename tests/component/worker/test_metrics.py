@@ -160,3 +160,11 @@ def test_what_is_exposed_is_what_is_documented(scraped: Scraped) -> None:
         told = set(re.findall(r"`(\w+)`", documented[name][1])) | usual
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == told, name
+
+
+def test_names_of_others_are_there_only_when_asked_for(tmp_path: Path) -> None:
+    with WorkerProcess(tmp_path, backend="echo", drain_seconds=0) as worker:
+        worker.awaits(" serving")
+        names = set(Scraped(worker).families())
+    assert "lepton_requests_waiting" in names
+    assert not any(name.startswith("vllm:") for name in names)
