@@ -30,7 +30,7 @@ from lepton_worker.engine.messages import (
     Taken,
     Vectors,
 )
-from lepton_worker.engine.streams import Stream, Ticket
+from lepton_worker.engine.streams import Stream, Ticket, cost
 from lepton_worker.errors import (
     DeadlineExceeded,
     Draining,
@@ -39,7 +39,7 @@ from lepton_worker.errors import (
 )
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model
-from lepton_worker.request import Caller, Delta, EncodeJob, GenerateJob, Job
+from lepton_worker.request import Caller, Delta, GenerateJob, Job
 from lepton_worker.scheduler.admission import Admission, Bounds
 
 log = logging.getLogger(__name__)
@@ -320,13 +320,6 @@ class Engine:
         self._settle_load(lost_while_loading(how))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(how)
-
-
-def cost(job: Job) -> tuple[int, int]:
-    """Tokens that a job reads, and the most that it writes."""
-    if isinstance(job, EncodeJob):
-        return sum(map(len, job.inputs)), 0
-    return len(job.prompt), job.sampling.max_new_tokens
 
 
 def _settle(

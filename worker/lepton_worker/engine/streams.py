@@ -11,6 +11,7 @@ from lepton_worker.request import (
     Caller,
     Delta,
     Encoded,
+    EncodeJob,
     Event,
     Finish,
     FinishReason,
@@ -124,3 +125,10 @@ class Stream:
             return False
         self.finish(Ended(self.number, FinishReason.DRAINED), now)
         return True
+
+
+def cost(job: Job) -> tuple[int, int]:
+    """Tokens that a job reads, and the most that it writes."""
+    if isinstance(job, EncodeJob):
+        return sum(map(len, job.inputs)), 0
+    return len(job.prompt), job.sampling.max_new_tokens
