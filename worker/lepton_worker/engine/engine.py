@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lepton_worker.engine.in_hand import InHand
 from lepton_worker.engine.link import Link
-from lepton_worker.engine.losses import lost, lost_while_loading
+from lepton_worker.engine.losses import lost, lost_while_loading, settle
 from lepton_worker.engine.messages import (
     Answer,
     Ask,
@@ -297,12 +297,12 @@ class Engine:
     def _answered(self, answer: Answer) -> None:
         future = self._asked.get(answer.number)
         if future is not None and not future.done():
-            _settle(future, answer.value, answer.error)
+            settle(future, answer.value, answer.error)
 
     def _settle_load(self, outcome: Model | LeptonError) -> None:
         if self._ready is not None and not self._ready.done():
             error = outcome if isinstance(outcome, LeptonError) else None
-            _settle(self._ready, outcome, error)
+            settle(self._ready, outcome, error)
 
     def _gone(self, how: str) -> None:
         """The engine has ended. What had no answer yet is kept for the next one, once."""
@@ -320,14 +320,3 @@ class Engine:
         self._settle_load(lost_while_loading(how))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(how)
-
-
-def _settle(
-    future: "asyncio.Future[object] | asyncio.Future[Model]",
-    value: object,
-    error: Exception | None,
-) -> None:
-    if error is None:
-        future.set_result(value)  # type: ignore[arg-type]
-    else:
-        future.set_exception(error)

@@ -1,5 +1,7 @@
 """What becomes of jobs and of the start when an engine is lost."""
 
+import asyncio
+
 from lepton_worker.engine.streams import Stream
 from lepton_worker.errors import (
     EngineLost,
@@ -8,6 +10,7 @@ from lepton_worker.errors import (
     LoadOutOfMemory,
     RequestError,
 )
+from lepton_worker.model import Model
 from lepton_worker.request import GenerateJob
 
 
@@ -30,3 +33,15 @@ def lost(stream: Stream) -> RequestError:
         retry_after=1,
         metadata={"output_tokens": str(written)},
     )
+
+
+def settle(
+    future: "asyncio.Future[object] | asyncio.Future[Model]",
+    value: object,
+    error: Exception | None,
+) -> None:
+    """Give a future its value, or the error if there is one."""
+    if error is None:
+        future.set_result(value)  # type: ignore[arg-type]
+    else:
+        future.set_exception(error)
