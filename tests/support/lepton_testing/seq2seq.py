@@ -4,12 +4,13 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
 
 from lepton_testing import slot_decoders
+from lepton_testing.hosted import Host, Served
 from lepton_worker.backends.base import DecoderSequence, LoadOrder, Progress, Span
 from lepton_worker.backends.native.seq2seq import SideBySide
 from lepton_worker.backends.sampling.sampler import Sampler
@@ -168,3 +169,34 @@ def run(texts: Any, span: Span) -> Progress:
     [result] = texts.step([span])
     assert isinstance(result, Progress), result
     return result
+
+
+class Both(NamedTuple):
+    """A worker, and what transformers makes of the same folder."""
+
+    served: Served
+    model: Any
+    tokenizer: Any
+
+    def answer(self, text: str, count: int, **more: Any) -> str:
+        """The greedy answer of transformers' own `generate`."""
+        ids = self.tokenizer(text, return_tensors="pt").input_ids
+        with torch.inference_mode():
+            found = self.model.generate(
+                ids, max_new_tokens=count, num_beams=1, do_sample=False, **more
+            )
+        decoded: str = self.tokenizer.decode(found[0], skip_special_tokens=True)
+        return decoded
+
+
+def both(host: Host, folder: Path, backend: str, **chosen: Any) -> Both:
+    """A folder, served and loaded."""
+    served = host.serve(
+        backend=backend,
+        source=str(folder),
+        model_name=folder.name,
+        quantization="none",
+        **chosen,
+    )
+    model: Any = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder)
+    return Both(served, model.eval(), transformers.AutoTokenizer.from_pretrained(folder))

@@ -1,7 +1,7 @@
 """Workers with encoder-decoders, and the same models in transformers."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -9,35 +9,9 @@ import transformers
 from tokenizers import processors
 
 from lepton_testing import seq2seq
-from lepton_testing.hosted import Host, Served
+from lepton_testing.hosted import Host
+from lepton_testing.seq2seq import Both, both
 from lepton_worker.samples.vocabularies import roberta
-
-
-class Both(NamedTuple):
-    """A worker, and what transformers makes of the same folder."""
-
-    served: Served
-    model: Any
-    tokenizer: Any
-
-    def answer(self, text: str, count: int, **more: Any) -> str:
-        """The greedy answer of transformers' own `generate`."""
-        ids = self.tokenizer(text, return_tensors="pt").input_ids
-        with torch.inference_mode():
-            found = self.model.generate(
-                ids, max_new_tokens=count, num_beams=1, do_sample=False, **more
-            )
-        decoded: str = self.tokenizer.decode(found[0], skip_special_tokens=True)
-        return decoded
-
-
-def both(host: Host, folder: Path, backend: str) -> Both:
-    """A folder, served and loaded."""
-    served = host.serve(
-        backend=backend, source=str(folder), model_name=folder.name, quantization="none"
-    )
-    model: Any = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder)
-    return Both(served, model.eval(), transformers.AutoTokenizer.from_pretrained(folder))
 
 
 @pytest.fixture(scope="session", params=["transformers", "auto"])

@@ -1,12 +1,15 @@
 """Generate, Summarise and Translate of encoder-decoders, held against transformers' `generate`."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from lepton.v1 import control_pb2, generation_pb2, text_pb2
+from lepton.v1 import common_pb2, control_pb2, generation_pb2, text_pb2
+from lepton_testing.hosted import Host
+from lepton_testing.seq2seq import both
 
 pytestmark = pytest.mark.component
 
@@ -206,3 +209,31 @@ def test_the_model_says_what_it_is(t5: Any, mbart: Any, backend: str) -> None:
         assert info.choices["beams"].startswith("1: one token")
         choices = mbart.served.control.GetModelInfo(ask).choices
         assert choices["beams"].endswith("asks for 5 beams")
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_a_text_that_loses_its_slot_goes_on_as_if_nothing_had_been(
+    host: Host, samples: Path, backend: str, name: str
+) -> None:
+    one = both(host, samples / name, backend, max_batch_size=1)
+    # Several answers, so that one runs whenever the better request comes.
+    options = Sampling(max_new_tokens=200, ignore_eos=True, n=4)
+    low = generation_pb2.GenerateRequest(
+        text=TEXTS[0], sampling=options, meta=common_pb2.RequestMeta(priority=5)
+    )
+    ids: list[list[int]] = [[] for _ in range(4)]
+    others: list[str] = []
+    for event in one.served.generation.Generate(low):
+        if event.WhichOneof("event") == "delta":
+            ids[event.delta.choice] += event.delta.token_ids
+            others = others or [generate(one, TEXTS[1], **OWN)[0]]
+    assert one.served.sample("lepton_evictions_total") >= 1
+    assert others == [one.answer(TEXTS[1], 12)]
+    expected = one.model.generate(
+        one.tokenizer(TEXTS[0], return_tensors="pt").input_ids,
+        max_new_tokens=200,
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=None,
+    )
+    assert ids == [expected[0, 1:].tolist()] * 4
