@@ -116,7 +116,7 @@ def test_alone_and_in_company_over_grpc(
     assert len({token for made in family.expected for token in made}) > 20, "shows little"
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 16])
+@pytest.mark.parametrize("chunk", [1, 3])
 @pytest.mark.parametrize("name", SERVED)
 def test_prompts_in_chunks(families: Callable[[str], Family], name: str, chunk: int) -> None:
     family = families(name)
@@ -142,6 +142,7 @@ def test_evicted_by_better_ones_and_begun_again(
     numbers += [driven.text(prompt, NEW) for prompt in family.prompts[4:]]
     driven.finish()
     assert driven.evicted >= 3
+    assert max(report.prefill_tokens for report in driven.reports) == 16
     assert [driven.ids[number] for number in numbers] == family.expected
     assert leftovers(driven.core, family.backend) == {}
 
