@@ -16,7 +16,7 @@ from transformers import (
 
 from lepton_worker.backends.base import LoadOrder
 from lepton_worker.backends.echo import ByteTokenizer
-from lepton_worker.backends.transformers.loading import Loaded, unchanged
+from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.model import Model, Pooling
 from lepton_worker.request import Task, Tokens
 
@@ -75,7 +75,7 @@ def build(name: str, task: Task, **changes: Any) -> Loaded:
         vocabulary=VOCABULARY,
         tokenizer=ByteTokenizer(),
     )
-    return Loaded(module, facts, config.pad_token_id, unchanged)
+    return Loaded(module, facts, config.pad_token_id)
 
 
 def order(task: Task, step_tokens: int = 0) -> LoadOrder:

@@ -22,7 +22,7 @@ from transformers import (
 
 from lepton_worker.backends.base import DecoderSequence, Progress, Span
 from lepton_worker.backends.native.decoder import SlotDecoder
-from lepton_worker.backends.transformers.loading import Loaded, unchanged
+from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.model import Model
 from lepton_worker.request import Sampling, Task, TokenLogprob, Tokens
 
@@ -108,7 +108,7 @@ def loaded(module: Any, longest: int = LONGEST) -> Loaded:
         vocabulary=VOCABULARY,
         tokenizer=cast(Any, None),
     )
-    return Loaded(module, facts, 0, unchanged)
+    return Loaded(module, facts, 0)
 
 
 def tokens(count: int, seed: int) -> list[int]:

@@ -18,7 +18,7 @@ from lepton_testing.encoders import (
 from lepton_worker.backends.native.encoder import PackedEncoder
 from lepton_worker.backends.native.padded import SortedEncoder
 from lepton_worker.backends.native.parity import choose_encoder, largest_difference
-from lepton_worker.backends.transformers.loading import Loaded, unchanged
+from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.request import Task, Tokens
 
 pytestmark = pytest.mark.component
@@ -115,7 +115,7 @@ def test_vectors_are_pooled_within_each_text(name: str, mode: str) -> None:
 
 def test_real_weights_run_packed(minilm: Path) -> None:
     module = AutoModel.from_pretrained(minilm).eval()
-    loaded = Loaded(module, build("Bert", Task.EMBED).facts, module.config.pad_token_id, unchanged)
+    loaded = Loaded(module, build("Bert", Task.EMBED).facts, module.config.pad_token_id)
     says = stock(loaded)
     encoder, reason = choose_encoder(loaded, pooling(Task.EMBED), order(Task.EMBED))
     assert reason == SAME

@@ -2,25 +2,12 @@
 
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import torch
-from transformers import (
-    LogitsProcessorList,
-    NoRepeatNGramLogitsProcessor,
-    RepetitionPenaltyLogitsProcessor,
-    SuppressTokensAtBeginLogitsProcessor,
-    SuppressTokensLogitsProcessor,
-)
+from typing import Any
 
 from lepton_worker.model import GenerationDefaults
 
 log = logging.getLogger(__name__)
-
-Adjust: TypeAlias = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""(tokens [1, n], logits [1, vocabulary], prompt length) -> logits"""
 
 READ = {
     "do_sample",
@@ -162,25 +149,3 @@ def _min_new_tokens(said: dict[str, Any], encoder_decoder: bool) -> int:
     if "min_new_tokens" in said:
         return int(said["min_new_tokens"])
     return max(0, int(said.get("min_length", 0)) - 1) if encoder_decoder else 0
-
-
-def adjustment(module: Any) -> Adjust:
-    """The changes to logits that the model asks for, in transformers' own order."""
-    said = module.generation_config
-    device = module.device
-
-    def adjust(tokens: torch.Tensor, logits: torch.Tensor, prompt_length: int) -> torch.Tensor:
-        steps = LogitsProcessorList()
-        if said.repetition_penalty not in (None, 1.0):
-            steps.append(RepetitionPenaltyLogitsProcessor(penalty=said.repetition_penalty))
-        if said.no_repeat_ngram_size:
-            steps.append(NoRepeatNGramLogitsProcessor(said.no_repeat_ngram_size))
-        if said.suppress_tokens:
-            steps.append(SuppressTokensLogitsProcessor(said.suppress_tokens, device=device))
-        if said.begin_suppress_tokens:
-            begin = said.begin_suppress_tokens
-            steps.append(SuppressTokensAtBeginLogitsProcessor(begin, prompt_length, device=device))
-        changed: torch.Tensor = steps(tokens, logits)  # type: ignore[arg-type]
-        return changed
-
-    return adjust

@@ -18,7 +18,7 @@ from transformers import (
 
 from lepton_worker.backends.base import LoadOrder
 from lepton_worker.backends.transformers.chat_template import chat_template, special_tokens
-from lepton_worker.backends.transformers.generation import Adjust, adjustment, defaults
+from lepton_worker.backends.transformers.generation import defaults
 from lepton_worker.backends.transformers.length import longest_input
 from lepton_worker.backends.transformers.seq2seq_facts import with_seq2seq
 from lepton_worker.backends.transformers.tokenizer import load_tokenizer
@@ -50,7 +50,6 @@ class Loaded:
     module: Any
     facts: Model
     padding: int | None
-    adjust: Adjust
 
 
 def load_model(order: LoadOrder) -> Loaded:
@@ -87,12 +86,7 @@ def load_model(order: LoadOrder) -> Loaded:
     if generates and config.is_encoder_decoder:
         facts = with_seq2seq(facts, order.folder)
     padding = config.get_text_config().pad_token_id
-    return Loaded(module, facts, padding, adjustment(module) if generates else unchanged)
-
-
-def unchanged(tokens: torch.Tensor, logits: torch.Tensor, prompt_length: int) -> torch.Tensor:
-    """The adjustment of a model that asks for none."""
-    return logits
+    return Loaded(module, facts, padding)
 
 
 def choose_device(asked: str) -> torch.device:
