@@ -85,7 +85,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"resources": {"gpu": {"resource": "gpu"}}},
         "spec.resources.gpu.resource in body should match",
     ),
-    ("chat", {"task": "translate"}, 'supported values: "auto", "generate", "classify", "embed"'),
+    (
+        "chat",
+        {"task": "translate"},
+        'supported values: "auto", "generate", "classify", "tag", "answer", "embed"',
+    ),
     (
         LONG,
         {},
@@ -142,7 +146,13 @@ def test_defaults_are_filled_in(space: Space) -> None:
     assert space.get("lm", "chat")["spec"] == {
         "source": "hf://a/b",
         "task": "auto",
-        "engine": {"backend": "auto", "dtype": "auto", "maxBatchSize": 8, "maxQueueDepth": 256},
+        "engine": {
+            "backend": "auto",
+            "dtype": "auto",
+            "quantization": "auto",
+            "maxBatchSize": 8,
+            "maxQueueDepth": 256,
+        },
         "resources": {"gpu": {"count": 1, "resource": "nvidia.com/gpu"}},
         "scaling": {"minReplicas": 1, "maxReplicas": 1, "targetQueueDepth": 8},
         "rollout": {
