@@ -36,9 +36,10 @@ def a_pod(space: Space, model: str, count: int = 1) -> Object:
     """A pod of the model's current spec, once there are so many in all and it has a node."""
 
     def scheduled() -> Object | None:
+        # In this order: where the last of so many pods is there, its Deployment says so.
+        found = space.pods(model)
         template = space.get("deployment", model)["spec"]["template"]
         wanted = template["metadata"]["annotations"][ANNOTATION_TEMPLATE]
-        found = space.pods(model)
         for pod in found if len(found) == count else []:
             if pod["metadata"]["annotations"][ANNOTATION_TEMPLATE] == wanted:
                 return pod if "nodeName" in pod["spec"] else None
