@@ -232,5 +232,9 @@ class InternalError(RequestError):
     reason = "INTERNAL"
 
 
+UNEXPECTED = "the worker failed on this request; its log says how"
+"""What a caller is told of a bug."""
+
+
 class DeviceLost(InternalError):
     """The device failed in a way that only a new process can mend."""

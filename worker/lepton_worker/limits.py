@@ -43,6 +43,15 @@ def memory_limit(root: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> 
     return min(known, default=None)
 
 
+def resident_bytes(process: int | None = None) -> int:
+    """Resident memory of a process, of this one unless told; 0 if it is gone.
+
+    Pages that it shares with others are included.
+    """
+    words = _words(Path("/proc") / ("self" if process is None else str(process)) / "statm")
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 else 0
+
+
 def _words(file: Path) -> list[str]:
     return " ".join(_lines(file)).split()
 

@@ -3,12 +3,13 @@
 docs/reference/metrics.md lists every name; a test holds the two against each other.
 """
 
-import os
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics_core import Metric
+
+from lepton_worker.limits import resident_bytes
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 10)
@@ -211,17 +212,8 @@ class Metrics:
 
     def watch_memory(self, process: str, pid: Callable[[], int]) -> None:
         """Read the memory of a process whenever it is scraped."""
-        self._memory.labels(self.model, process).set_function(lambda: resident(pid()))
+        self._memory.labels(self.model, process).set_function(lambda: resident_bytes(pid()))
 
     def build(self, facts: dict[str, str]) -> None:
         """Versions, device and the like."""
         self._build.info({"model": self.model, **facts})
-
-
-def resident(pid: int) -> float:
-    """Resident memory of a process in bytes, pages that it shares included; 0 if it is gone."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:
-            return float(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
-    except (OSError, IndexError):
-        return 0.0

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping
-from functools import partial
 
 from lepton_worker.errors import LoadError
 from lepton_worker.last_words import last_words
@@ -58,7 +57,7 @@ def _forked_zygote(settings: Settings) -> "tuple[int, socket.socket] | None":
     """The parent of engines, unless the engine is to be a thread."""
     if settings.engine == "thread" or (settings.engine == "auto" and settings.backend == "echo"):
         return None
-    from lepton_worker.engine.side import engine_main, needed_modules
+    from lepton_worker.engine.side import main_of, needed_modules
     from lepton_worker.engine.zygote import fork_zygote
 
-    return fork_zygote(partial(engine_main, settings), needed_modules(settings))
+    return fork_zygote(main_of(settings), needed_modules(settings))

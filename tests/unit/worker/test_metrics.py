@@ -6,8 +6,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from lepton_worker.engine.messages import Report
+from lepton_worker.limits import resident_bytes
 from lepton_worker.metric_aliases import Facts, VllmNames
-from lepton_worker.metrics import Metrics, resident
+from lepton_worker.metrics import Metrics
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def test_gauges_are_read_when_they_are_asked_for(metrics: Metrics) -> None:
 
 
 def test_memory_is_that_of_a_process() -> None:
-    assert 2**20 < resident(os.getpid()) < 2**40
-    assert resident(2**22 + 1) == 0
+    assert 2**20 < resident_bytes(os.getpid()) < 2**40
+    assert resident_bytes(2**22 + 1) == 0
 
 
 def test_the_cache_is_used_by_its_share(metrics: Metrics) -> None:

@@ -13,6 +13,7 @@ from lepton_worker.backends.base import Backend, DecoderSequence, EncodeInput, P
 from lepton_worker.engine.asked import Asked
 from lepton_worker.engine.link import Port
 from lepton_worker.engine.messages import (
+    LATE,
     Ask,
     Cancel,
     Ended,
@@ -28,6 +29,7 @@ from lepton_worker.engine.messages import (
 )
 from lepton_worker.engine.runs import ListRun, Run, TextRun
 from lepton_worker.errors import (
+    UNEXPECTED,
     DeadlineExceeded,
     DeviceLost,
     InternalError,
@@ -45,7 +47,6 @@ T = TypeVar("T")
 Clock = Callable[[], float]
 Entry = TextEntry | ListEntry
 
-LATE = "the deadline passed before the answer was there"
 OUTLOOK_SECONDS = 0.1
 """How often admission is told of rates and queues; between that they change little."""
 
@@ -306,4 +307,4 @@ def _guarded(work: Callable[[], T]) -> T | RequestError:
         return error
     except Exception:
         log.exception("the backend failed on a batch")
-        return InternalError("the worker failed on this request; its log says how")
+        return InternalError(UNEXPECTED)

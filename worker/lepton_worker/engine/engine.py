@@ -14,6 +14,7 @@ from lepton_worker.engine.in_hand import InHand
 from lepton_worker.engine.link import Link
 from lepton_worker.engine.losses import lost, lost_while_loading, settle
 from lepton_worker.engine.messages import (
+    LATE,
     Answer,
     Ask,
     Cancel,
@@ -46,7 +47,6 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
-LATE = "the deadline passed before the answer was there"
 CUT = "the worker ended before it could answer"
 END_SECONDS = 5.0
 """How long the step that is running may take at the end."""

@@ -9,6 +9,9 @@ from lepton_worker.model import Model
 from lepton_worker.request import Caller, FinishReason, Job, TokenLogprob, Vector
 from lepton_worker.scheduler.costs import Report as Outlook
 
+LATE = "the deadline passed before the answer was there"
+"""Said by whichever side notices."""
+
 
 # ------------------------------------------------------------------ to the engine
 @dataclass(frozen=True)

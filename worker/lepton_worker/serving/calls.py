@@ -11,7 +11,13 @@ from typing import Any, TypeAlias
 
 import grpc.aio
 
-from lepton_worker.errors import InternalError, InvalidRequest, RequestError, Violation
+from lepton_worker.errors import (
+    UNEXPECTED,
+    InternalError,
+    InvalidRequest,
+    RequestError,
+    Violation,
+)
 from lepton_worker.serving import tracing
 from lepton_worker.serving.records import Record, current, facts
 from lepton_worker.serving.status import Metadata, code_of, text_of, trailing_metadata
@@ -100,7 +106,7 @@ class Call:
             raise
         except Exception:
             log.exception("bug while answering %s", self._method, extra=_id())
-            failure = InternalError("the worker failed on this request; its log says how")
+            failure = InternalError(UNEXPECTED)
             self._note(told, "INTERNAL", failure.reason)
             await self._abort(context, failure)
         else:

@@ -11,8 +11,9 @@ from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from lepton_worker.backends.linears import packed_fp16
+from lepton_worker.backends.linears.choose import Kind
 from lepton_worker.backends.linears.int8 import Route, RowwiseInt8, best_route
-from lepton_worker.backends.linears.kernels import Kind, LinearKernel, features, is_linear
+from lepton_worker.backends.linears.kernels import LinearKernel, features, is_linear
 from lepton_worker.backends.linears.probe import ROWS, time_kinds
 from lepton_worker.backends.linears.replace import make_kernel, why_not
 

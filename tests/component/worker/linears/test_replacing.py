@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from lepton_worker.backends.linears import install, replace
+from lepton_worker.backends.linears.choose import Kind
 from lepton_worker.backends.linears.gate import Drift, drift, outputs
 from lepton_worker.backends.linears.install import heads, install_linears, narrowing
-from lepton_worker.backends.linears.kernels import Kind, LinearKernel
+from lepton_worker.backends.linears.kernels import LinearKernel
 from lepton_worker.backends.linears.replace import held_bytes, linears, replace_linears, why_not
 from lepton_worker.errors import InvalidSetting
 from lepton_worker.request import Task

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from lepton_worker.backends.lengths import UNBOUNDED
 from lepton_worker.backends.onnx.facts import (
-    UNBOUNDED,
     entailment_of,
     labels_of,
     longest_input,

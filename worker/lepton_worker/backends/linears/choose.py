@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
+from lepton_worker.backends.base import Quantization
 from lepton_worker.request import Task
 
-Asked: TypeAlias = Literal["auto", "none", "float16", "int8", "bfloat16"]
+Asked: TypeAlias = Quantization
 Kind: TypeAlias = Literal["none", "float32-packed", "float16", "int8", "bfloat16"]
+"""How the weights of linear layers are kept; `none` leaves them as they were loaded."""
 Timings: TypeAlias = Mapping[str, Mapping[int, float]]
 """Seconds per call, by kind ("float32" is the layer as loaded) and number of rows."""
 
@@ -73,6 +75,11 @@ def choose_linear(asked: Asked, facts: Facts) -> Choice:
     return Choice(asked, sentence + _rounding(asked, facts))
 
 
+def speed_decides(facts: Facts) -> bool:
+    """Whether other kernels could make a model of this kind faster here at all."""
+    return _auto(facts) is None and facts.device.startswith("cpu")
+
+
 def may_round(asked: Asked, facts: Facts) -> list[Kind]:
     """The shorter formats that are to be tried without being asked for."""
     kinds: list[Kind] = []
@@ -122,7 +129,7 @@ def speed_sentence(kind: str, ratios: Mapping[int, float]) -> str:
 def _without_timings(asked: Asked, facts: Facts) -> Choice | None:
     """The choice where the machine's speed does not matter."""
     packable = facts.operators_available.get(PACKED) == ""
-    worth_packing = packable and _auto(facts) is None and facts.device.startswith("cpu")
+    worth_packing = packable and speed_decides(facts)
     if asked == "none":
         return None if worth_packing else Choice("none", "weights as loaded: asked for")
     if not facts.device.startswith("cpu"):

@@ -9,12 +9,14 @@ from lepton_worker.backends.linears.choose import (
     Asked,
     Choice,
     Facts,
+    Kind,
     choose_linear,
     may_round,
     needs_timings,
+    speed_decides,
 )
 from lepton_worker.backends.linears.gate import Drift, drift, outputs
-from lepton_worker.backends.linears.kernels import Kind, features
+from lepton_worker.backends.linears.kernels import features
 from lepton_worker.backends.linears.probe import time_kinds
 from lepton_worker.backends.linears.replace import (
     Replaced,
@@ -56,32 +58,32 @@ def install_linears(module: Any, asked: Asked, task: Task, checkpoint_dtype: str
 
 
 def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:
-    """The facts of a module, without timings. Probes operators only for what was asked."""
+    """The facts of a module, without timings.
+
+    Weights are read and operators tried only where the choice depends on them.
+    """
     layers: list[Any] = [layer for _, layer in linears(module)]
     weights: list[Any] = [layer.weight.detach() for layer in layers]
-    wanted: list[Kind] = ["float16", "bfloat16", PACKED]
-    if asked != "auto" and asked != "none":
-        wanted = [asked]
-    largest = 0.0
-    if "float16" in wanted or "int8" in wanted:
-        largest = max(
-            (float(item.detach().abs().amax()) for item in weights if item.numel()), default=0.0
-        )
-    return Facts(
+    facts = Facts(
         weight_bytes=sum(item.numel() * 4 for item in weights),
         task=task,
         device=str(module.device),
         dtype_of_checkpoint=checkpoint_dtype,
-        largest_weight_abs=largest,
-        operators_available={kind: why_not(kind) for kind in wanted},
+        largest_weight_abs=0.0,
+        operators_available={},
     )
+    wanted = candidates(asked, facts)
+    if "float16" in wanted or "int8" in wanted:
+        sizes = (float(item.abs().amax()) for item in weights if item.numel())
+        facts = replace(facts, largest_weight_abs=max(sizes, default=0.0))
+    return replace(facts, operators_available={kind: why_not(kind) for kind in wanted})
 
 
 def candidates(asked: Asked, facts: Facts) -> list[Kind]:
-    """The kinds between which the speed decides."""
+    """The kinds between which the speed decides, or the one that was asked for."""
     if asked != "auto" and asked != "none":
         return [asked]
-    return [*may_round(asked, facts), PACKED]
+    return [*may_round(asked, facts), PACKED] if speed_decides(facts) else []
 
 
 def heads(module: Any) -> list[str]:

@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from lepton_worker.backends.linears.kernels import LinearKernel, tensor_bytes
-from lepton_worker.backends.linears.packed_fp16 import first_line
+from lepton_worker.backends.linears.kernels import LinearKernel, first_line, tensor_bytes
 
 WEIGHT_LEVELS = 127
 SMALLEST = 1e-30

@@ -2,16 +2,15 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-Kind: TypeAlias = Literal["none", "float32-packed", "float16", "int8", "bfloat16"]
-"""How the weights of linear layers are kept; `none` leaves them as they were loaded."""
-
+from lepton_worker.backends.linears.choose import Kind
 
 CPU = torch.device("cpu")
 
@@ -90,3 +89,20 @@ def features(module: Any) -> tuple[int, int]:
 def tensor_bytes(*tensors: torch.Tensor | None) -> int:
     """What tensors hold, in bytes."""
     return sum(math.prod(item.shape) * item.element_size() for item in tensors if item is not None)
+
+
+def trial_fault(make: Callable[[torch.Tensor, None], LinearKernel], size: int, name: str) -> str:
+    """Why this machine cannot run a kernel for weights of that name, or nothing."""
+    weight = torch.eye(size)
+    try:
+        result = make(weight, None)(weight)
+    except (AttributeError, RuntimeError) as error:
+        return f"this torch cannot run {name} weights here ({first_line(error)})"
+    if not torch.equal(result, weight):
+        return f"this torch computes {name} weights wrongly here"
+    return ""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of torch says, without the stack that it brings along."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

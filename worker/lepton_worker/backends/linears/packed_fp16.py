@@ -5,10 +5,7 @@ from typing import Any
 
 import torch
 
-from lepton_worker.backends.linears.kernels import LinearKernel, tensor_bytes
-
-LARGEST = 65504.0
-"""The largest float16; beyond it the packing would saturate."""
+from lepton_worker.backends.linears.kernels import LinearKernel, tensor_bytes, trial_fault
 
 
 class PackedHalf(LinearKernel):
@@ -36,16 +33,4 @@ class PackedHalf(LinearKernel):
 
 def why_not() -> str:
     """Why this machine cannot run it, or nothing."""
-    weight = torch.eye(16)
-    try:
-        result = PackedHalf(weight, None)(weight)
-    except (AttributeError, RuntimeError) as error:
-        return f"this torch cannot run float16 weights here ({first_line(error)})"
-    if not torch.equal(result, weight):
-        return "this torch computes float16 weights wrongly here"
-    return ""
-
-
-def first_line(error: Exception) -> str:
-    """What an error of torch says, without the stack that it brings along."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return trial_fault(PackedHalf, 16, "float16")

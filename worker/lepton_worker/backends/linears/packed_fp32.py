@@ -4,8 +4,7 @@ from typing import Any
 
 import torch
 
-from lepton_worker.backends.linears.kernels import LinearKernel, tensor_bytes
-from lepton_worker.backends.linears.packed_fp16 import first_line
+from lepton_worker.backends.linears.kernels import LinearKernel, tensor_bytes, trial_fault
 
 ROWS = 4
 """For how many rows oneDNN lays the weights out; any number works, and more lose little."""
@@ -36,11 +35,4 @@ class PackedSingle(LinearKernel):
 
 def why_not() -> str:
     """Why this machine cannot run it, or nothing."""
-    weight = torch.eye(32)
-    try:
-        result = PackedSingle(weight, None)(weight)
-    except (AttributeError, RuntimeError) as error:
-        return f"this torch cannot pack float32 weights here ({first_line(error)})"
-    if not torch.equal(result, weight):
-        return "this torch computes packed float32 weights wrongly here"
-    return ""
+    return trial_fault(PackedSingle, 32, "packed float32")

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from lepton_worker.backends.linears.choose import Timings
-from lepton_worker.backends.linears.kernels import Kind
+from lepton_worker.backends.linears.choose import Kind, Timings
 from lepton_worker.backends.linears.replace import make_kernel
 
 ROWS = (1, 4, 16)

@@ -10,8 +10,9 @@ from torch import nn
 
 from lepton_worker.backends.linears import bf16, packed_fp16, packed_fp32
 from lepton_worker.backends.linears.bf16 import Bfloat16
+from lepton_worker.backends.linears.choose import Kind
 from lepton_worker.backends.linears.int8 import Route, RowwiseInt8, best_route
-from lepton_worker.backends.linears.kernels import Kind, LinearKernel, is_linear, oriented
+from lepton_worker.backends.linears.kernels import LinearKernel, is_linear, oriented
 from lepton_worker.backends.linears.packed_fp16 import PackedHalf
 from lepton_worker.backends.linears.packed_fp32 import PackedSingle
 from lepton_worker.errors import InvalidSetting

@@ -1,7 +1,6 @@
 """Our own engine over transformers' modules, with stock transformers where that does not fit."""
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from lepton_worker.backends.linears.lora import Adapters
 from lepton_worker.backends.native import decoder_parity, seq2seq_parity
 from lepton_worker.backends.native.decoder import SlotDecoder
 from lepton_worker.backends.native.grouped import GroupedEncoder
-from lepton_worker.backends.native.memory import cache_tokens, resident_bytes
+from lepton_worker.backends.native.memory import cache_tokens
 from lepton_worker.backends.native.parity import choose_encoder
 from lepton_worker.backends.native.seq2seq import SideBySide
 from lepton_worker.backends.native.seq2seq_cache import HELD
@@ -28,14 +27,13 @@ from lepton_worker.backends.native.slots import bytes_per_token
 from lepton_worker.backends.sampling.constraints import Constraints
 from lepton_worker.backends.sampling.sampler import Sampler
 from lepton_worker.backends.transformers.backend import TransformersBackend
-from lepton_worker.backends.transformers.failures import load_failures
+from lepton_worker.backends.transformers.failures import NOT_FINITE, load_failures
 from lepton_worker.backends.transformers.loading import Loaded, load_model, stored_dtype
 from lepton_worker.backends.transformers.seq2seq_facts import beams, beginning
 from lepton_worker.errors import InvalidSetting, RequestError, TaskNotSupported, WeightsCorrupt
+from lepton_worker.limits import resident_bytes
 from lepton_worker.model import Model
 from lepton_worker.request import Sampling, Task, Tokens, Vector
-
-log = logging.getLogger(__name__)
 
 ROUNDED = 2e-2
 """Largest difference between packed and single inputs where kernels round activations."""
@@ -56,7 +54,6 @@ class NativeBackend:
         self._encoder: GroupedEncoder | None = None
         self._decoder: SlotDecoder | SideBySide | None = None
         self._adapters: Adapters | None = None
-        self._facts: Model | None = None
 
     def load(self, order: LoadOrder) -> Model:
         """Load a folder in `save_pretrained` format, and choose how it runs best here."""
@@ -68,8 +65,7 @@ class NativeBackend:
                 facts = self._open_decoder(loaded, order, choices)
             else:
                 facts = self._open_encoder(loaded, order, choices)
-        self._facts = dataclasses.replace(facts, choices=choices)
-        return self._facts
+        return dataclasses.replace(facts, choices=choices)
 
     def _open_encoder(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Model:
         pooling = order.pooling if order.task is Task.EMBED else None
@@ -95,19 +91,14 @@ class NativeBackend:
         choices["backend"] = "native: gives the same logits as stock transformers"
         self._quantized(loaded, order, choices)
         module, facts = loaded.module, loaded.facts
-        held = resident_bytes()
         size = bytes_per_token(module.config, module.dtype)
-        tokens = cache_tokens(order.memory, held, size, order.slots, facts.max_length)
-        choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"
+        tokens = self._room(order, size, facts.max_length, choices)
         sampler = Sampler(facts.defaults, facts.vocabulary, self._constraints(facts, choices))
         self._adapters = Adapters(module)
         self._decoder = SlotDecoder(
             loaded, order.slots, tokens, sampler, self._adapters.begin_segments
         )
-        step = order.step_tokens or DECODE_STEP_TOKENS
-        return dataclasses.replace(
-            facts, backend="native", slots=order.slots, cache_tokens=tokens, step_tokens=step
-        )
+        return self._decoding(facts, order, tokens)
 
     def _open_encoder_decoder(
         self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]
@@ -119,13 +110,21 @@ class NativeBackend:
         choices["backend"] = "native: texts side by side have the same logits as each alone"
         self._quantized(loaded, order, choices)
         size, facts = HELD * seq2seq_parity.bytes_per_token(loaded), loaded.facts
-        held, longest = resident_bytes(), 2 * facts.max_length
-        tokens = cache_tokens(order.memory, held, size, order.slots, longest)
-        choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"
+        tokens = self._room(order, size, 2 * facts.max_length, choices)
         begun = beginning(loaded.module, facts).tokens
         constraints = self._constraints(facts, choices)
         sampler = Sampler(facts.defaults, facts.vocabulary, constraints, begun)
         self._decoder = SideBySide(loaded, tokens, sampler)
+        return self._decoding(facts, order, tokens)
+
+    def _room(self, order: LoadOrder, size: int, longest: int, choices: dict[str, str]) -> int:
+        """Tokens of `size` bytes that may have state, for texts of at most `longest`."""
+        tokens = cache_tokens(order.memory, resident_bytes(), size, order.slots, longest)
+        choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"
+        return tokens
+
+    def _decoding(self, facts: Model, order: LoadOrder, tokens: int) -> Model:
+        """What is known of a model that generates on this backend."""
         step = order.step_tokens or DECODE_STEP_TOKENS
         return dataclasses.replace(
             facts, backend="native", slots=order.slots, cache_tokens=tokens, step_tokens=step
@@ -172,10 +171,7 @@ class NativeBackend:
             else:
                 failed = self._decode_trial(trial)
         if failed:
-            raise WeightsCorrupt(
-                "the model answers a trial input with numbers that are not finite: "
-                "its weights are damaged, or its dtype is too narrow for them"
-            )
+            raise WeightsCorrupt(NOT_FINITE)
 
     def _decode_trial(self, trial: Tokens) -> bool:
         assert self._decoder is not None

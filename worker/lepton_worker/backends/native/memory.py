@@ -1,16 +1,8 @@
 """How much state a decoder may keep: what the memory limit leaves, in tokens."""
 
-from pathlib import Path
-
 HEADROOM = 0.15
 """Of the memory limit, left for activations, the front and everything that nobody counts."""
-PAGE = 4096
 LEAST_TOKENS = 256
-
-
-def resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
-    """What this process holds in memory now."""
-    return int(statm.read_text().split()[1]) * PAGE
 
 
 def cache_tokens(

@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from lepton_worker.errors import InvalidSetting
+from lepton_worker.backends.lengths import POSITIONS, bounded
 
-UNBOUNDED = 8192
-"""For models without a bound of their own."""
-POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
 COUNTING_FROM_PADDING = frozenset(
     (
         "camembert",
@@ -49,15 +46,7 @@ def longest_input(config: dict[str, Any], asked: int | None, declared: int | Non
 
     Raises InvalidSetting when more is asked for than the model has positions.
     """
-    possible = _positions(config)
-    if asked is not None and possible is not None and asked > possible:
-        raise InvalidSetting(
-            f"a maximum model length of {asked} was asked for, and the model takes {possible} "
-            "tokens; leave the setting out or lower it"
-        )
-    if asked is not None:
-        return asked
-    return min((bound for bound in (possible, declared) if bound), default=UNBOUNDED)
+    return bounded(asked, _positions(config), declared)
 
 
 def _positions(config: dict[str, Any]) -> int | None:

@@ -18,7 +18,7 @@ from lepton_worker.backends.sampling.logprobs import prompt_logprobs
 from lepton_worker.backends.sampling.sampler import Choice, Sampler
 from lepton_worker.backends.transformers.decoder import Decoder
 from lepton_worker.backends.transformers.encoder import Encoder
-from lepton_worker.backends.transformers.failures import load_failures, request_failures
+from lepton_worker.backends.transformers.failures import NOT_FINITE, load_failures, request_failures
 from lepton_worker.backends.transformers.loading import Loaded, load_model
 from lepton_worker.backends.transformers.seq2seq import EncoderDecoder, given
 from lepton_worker.errors import InvalidSetting, RequestError, WeightsCorrupt
@@ -67,10 +67,7 @@ class TransformersBackend:
             else:
                 finite = self._decode_trial(trial)
         if not finite:
-            raise WeightsCorrupt(
-                "the model answers a trial input with numbers that are not finite: "
-                "its weights are damaged, or its dtype is too narrow for them"
-            )
+            raise WeightsCorrupt(NOT_FINITE)
 
     def _decode_trial(self, trial: Tokens) -> bool:
         assert self._decoder is not None

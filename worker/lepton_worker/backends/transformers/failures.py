@@ -20,6 +20,12 @@ from lepton_worker.errors import (
 
 log = logging.getLogger(__name__)
 
+NOT_FINITE = (
+    "the model answers a trial input with numbers that are not finite: "
+    "its weights are damaged, or its dtype is too narrow for them"
+)
+"""What a warm-up says of weights that came whole and are still wrong."""
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator, of the CPU or a GPU, had no memory left."""

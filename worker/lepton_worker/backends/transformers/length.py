@@ -3,11 +3,8 @@
 from typing import Any
 
 from lepton_worker.backends.base import LoadOrder
-from lepton_worker.errors import InvalidSetting
+from lepton_worker.backends.lengths import POSITIONS, UNBOUNDED, bounded
 from lepton_worker.model import Pooling
-
-UNBOUNDED = 8192
-"""For models without a bound of their own, such as those with relative positions."""
 
 USUAL_RELATIVE = 1024
 """For T5 and its relatives, which take any length and were trained on some hundred tokens. Longer
@@ -20,22 +17,13 @@ def longest_input(module: Any, order: LoadOrder, pooling: Pooling) -> int:
     usual = UNBOUNDED
     if hasattr(module.config, "relative_attention_num_buckets"):
         possible, usual = None, possible or USUAL_RELATIVE
-    asked = order.max_length
-    if asked is not None and possible is not None and asked > possible:
-        raise InvalidSetting(
-            f"a maximum model length of {asked} was asked for, and the model takes {possible} "
-            "tokens; leave the setting out or lower it"
-        )
-    if asked is not None:
-        return asked
-    bounds = [bound for bound in (possible, pooling.max_length) if bound]
-    return min(bounds, default=usual)
+    return bounded(order.max_length, possible, pooling.max_length, usual)
 
 
 def positions(module: Any) -> int | None:
     """Positions that the model was built for; None if it has no such bound."""
     config = module.config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
+    for name in POSITIONS:
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
             return value - _reserved(module)

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeAlias
 
-from lepton_worker.errors import InternalError, RequestError
+from lepton_worker.errors import UNEXPECTED, InternalError, RequestError
 from lepton_worker.serving.accounts import Accounts
 from lepton_worker.serving.calls import Context, request_id
 from lepton_worker.serving.inference import messages
@@ -100,7 +100,7 @@ class InferStream:
                 raise
             except Exception:
                 log.exception("bug while answering a request of a stream")
-                failure = InternalError("the worker failed on this request; its log says how")
+                failure = InternalError(UNEXPECTED)
                 self._note("INTERNAL", failure.reason, begun)
                 await news.put(self._told(request, failure))
 
