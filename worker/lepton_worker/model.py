@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lepton_worker.request import Task, Tokens
+from lepton_worker.request import Beams, Task, Tokens
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ class GenerationDefaults:
     min_new_tokens: int = 0
     ends: frozenset[int] = frozenset()
     forced: tuple[int, ...] = ()
+    beams: Beams = field(default_factory=Beams)
 
 
 @dataclass(frozen=True)

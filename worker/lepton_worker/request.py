@@ -56,6 +56,22 @@ class Constraint:
 
 
 @dataclass(frozen=True)
+class Beams:
+    """A beam search in place of one token after the other; a `count` of 1 is none.
+
+    Whole answers are compared by their log probability over their length to the power of
+    `length_penalty`. `early_stopping` is that of transformers: True ends with the first `count`
+    whole answers, False once the running ones are worse, "never" once they cannot become better.
+    `ends` are the tokens of which one is forced on an answer of the greatest length.
+    """
+
+    count: int = 1
+    length_penalty: float = 1.0
+    early_stopping: bool | Literal["never"] = False
+    ends: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen and when to stop, with every default resolved.
 
@@ -64,6 +80,7 @@ class Sampling:
     none, k reports the chosen token and the k most probable ones. `prompt_logprobs` reports those
     of the prompt's own tokens. `max_new_tokens` 0 computes the prompt only. `forced` are the first
     tokens of the answer, given and not chosen: the language that an encoder-decoder shall write.
+    `beams` are for encoder-decoders; a search is greedy, without constraint and log probabilities.
     """
 
     max_new_tokens: int
@@ -84,6 +101,12 @@ class Sampling:
     prompt_logprobs: bool = False
     constraint: Constraint | None = None
     forced: tuple[int, ...] = ()
+    beams: Beams = field(default_factory=Beams)
+
+    @property
+    def rows(self) -> int:
+        """Texts that run side by side for this one."""
+        return self.beams.count if self.max_new_tokens else 1
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
+from lepton_worker.backends.sampling.beams import BeamSearch
 from lepton_worker.errors import RequestError
 from lepton_worker.model import Model, Pooling
 from lepton_worker.request import GenerateJob, Sampling, Task, TokenLogprob, Tokens, Vector
 
 Quantization: TypeAlias = Literal["auto", "none", "float16", "int8", "bfloat16"]
 """Format of the weights of linear layers."""
+
+
+Method: TypeAlias = Literal["auto", "none", "ngram", "assistant"]
+"""Who guesses tokens ahead: nobody, the text itself, or a smaller model."""
+
+
+@dataclass(frozen=True)
+class Speculation:
+    """How tokens are guessed ahead: `tokens` at a time (0: the backend's choice), and for the
+    method `assistant` by the model in `folder`, which has been checked."""
+
+    method: Method = "none"
+    folder: Path | None = None
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,7 @@ class LoadOrder:
     slots: int = 8
     step_tokens: int = 0
     pooling: Pooling = field(default_factory=Pooling)
+    speculation: Speculation = field(default_factory=Speculation)
 
 
 @dataclass(eq=False)
@@ -41,16 +57,24 @@ class DecoderSequence:
     """One text in the making.
 
     `ids` are the prompt's tokens and behind them the generated ones: the backend appends each token
-    that it chooses, nobody else changes them.
+    that it chooses, nobody else changes them. While a `search` goes on none are appended, and its
+    steps count in their place.
     """
 
     prompt: Tokens
     sampling: Sampling
     adapter: str = ""
     ids: list[int] = field(default_factory=list)
+    search: BeamSearch | None = None
 
     def __post_init__(self) -> None:
         self.ids = self.ids or list(self.prompt.ids)
+
+    @property
+    def length(self) -> int:
+        """Tokens that count as known."""
+        running = self.search is not None and not self.search.done
+        return len(self.ids) + (self.search.steps if self.search and running else 0)
 
     @classmethod
     def of(cls, job: GenerateJob) -> "DecoderSequence":
@@ -67,19 +91,41 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A token that was chosen and appended to `ids`, with its log probability when asked for."""
+
+    token: int
+    logprob: TokenLogprob | None = None
+
+
+@dataclass(frozen=True)
 class Progress:
     """What a span led to.
 
     `token` is the one chosen (and appended to `ids`) when the span reached the end of `ids`,
-    otherwise None; always None where `max_new_tokens` is 0. `ended` says that a constraint is
-    fulfilled and nothing may follow. `prompt` has a log probability for each token of the span
-    that belongs to the prompt, when asked for; the first token of a text has none and is left out.
+    otherwise None; always None where `max_new_tokens` is 0. `further` are tokens chosen and
+    appended behind it in the same step, of `drafted` that were guessed: all tokens but the last
+    one of `ids` have state then. A token that ends the text is the last one, and no more are chosen
+    than `max_new_tokens`. `ended` says that a constraint is fulfilled with the last token and
+    nothing may follow. `prompt` has a log probability for each token of the span that belongs to
+    the prompt, when asked for; the first token of a text has none and is left out. `searching` says
+    that a beam search has gone on by a step; its tokens all come with the last one.
     """
 
     token: int | None
     logprob: TokenLogprob | None = None
     ended: bool = False
     prompt: tuple[TokenLogprob, ...] = ()
+    further: tuple[Written, ...] = ()
+    drafted: int = 0
+    searching: bool = False
+
+    @property
+    def written(self) -> tuple[Written, ...]:
+        """All tokens that were chosen, in order."""
+        if self.token is None:
+            return ()
+        return (Written(self.token, self.logprob), *self.further)
 
 
 @dataclass(frozen=True)
