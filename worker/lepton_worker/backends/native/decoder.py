@@ -1,5 +1,6 @@
 """The decoder on slots: which texts run, what a step computes of them, and what comes of it."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +8,13 @@ from dataclasses import dataclass
 import torch
 
 from lepton_worker.backends.base import DecoderSequence, Progress, Span
-from lepton_worker.backends.native.choosing import Choice, Sampler
+from lepton_worker.backends.native.choosing import Sampler
+from lepton_worker.backends.native.drafts import concluded, goes_on, plain, settled, with_draft
 from lepton_worker.backends.native.packed import PackedForward, Segments, Work
-from lepton_worker.backends.native.prefix import NoRoom, SlotTable, Trim
+from lepton_worker.backends.native.prefix import NoRoom, Slot, SlotTable, Trim
 from lepton_worker.backends.native.prompts import PromptReport
 from lepton_worker.backends.native.slots import Slabs, layer_shapes
+from lepton_worker.backends.speculation.drafting import Drafts
 from lepton_worker.backends.transformers.failures import is_out_of_memory
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.errors import InternalError, OutOfMemory, RequestError
@@ -32,7 +35,7 @@ class SlotDecoder:
 
     As many slots again keep what ended texts leave behind, while there is memory for it. Raises
     TaskNotSupported for models whose modules do not fit; the others should be held against their
-    own forward by `decoder_parity.check` first.
+    own forward by `decoder_parity.check` first. `drafts` guesses tokens ahead, if there is one.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class SlotDecoder:
         self._forward = PackedForward(module, self._slabs, begin_segments)
         self._sampler = sampler
         self._texts: dict[DecoderSequence, Text] = {}
+        self.drafts: Drafts | None = None
 
     def begin(self, sequence: DecoderSequence) -> int:
         """Give a sequence a slot; returns how many of its tokens have state already."""
@@ -81,6 +85,7 @@ class SlotDecoder:
                 works.append(work)
             else:
                 results[place] = work
+        self._draft(works)
         # Tokens of one adapter together, and single ones in the order of their slots.
         works.sort(key=lambda work: (work.count > 1, work.sequence.adapter, work.slot.index))
         if works:
@@ -97,6 +102,8 @@ class SlotDecoder:
         self._end(sequence)
         if self._texts.pop(sequence, None) is not None:
             self._sampler.release(sequence)
+        if self.drafts is not None:
+            self.drafts.release(sequence)
 
     def forget_adapter(self, name: str) -> None:
         """Use nothing again that an adapter computed: its weights are others now, or gone."""
@@ -139,9 +146,7 @@ class SlotDecoder:
         if span.count < 1 or end > len(sequence.ids):
             return InternalError(f"{span.count} tokens cannot follow {slot.known} in this text")
         try:
-            if end > self._slabs.tokens:
-                raise NoRoom(f"a slot has {self._slabs.tokens} tokens")
-            self._trim(self._table.reserve({slot: end}))
+            self._reserve(slot, end)
         except NoRoom as error:
             return OutOfMemory(f"no memory for the state of this text: {error}")
         report = self._texts[sequence].report
@@ -150,11 +155,32 @@ class SlotDecoder:
         work.rows = max(work.rows, int(work.reaches_end))
         return work
 
+    def _reserve(self, slot: Slot, end: int) -> None:
+        """Memory for the first `end` tokens of a slot; raises NoRoom."""
+        if end > self._slabs.tokens:
+            raise NoRoom(f"a slot has {self._slabs.tokens} tokens")
+        self._trim(self._table.reserve({slot: end}))
+
+    def _draft(self, works: list[Work]) -> None:
+        """Put guesses behind the next tokens of texts, where they are worth it and have room."""
+        if self.drafts is None:
+            return
+        going = [work for work in works if work.count == 1 and work.reaches_end]
+        found = self.drafts.draft([work.sequence for work in going], self._table.owned)
+        for work, draft in zip(going, found, strict=True):
+            report = self._texts[work.sequence].report
+            if draft and (report is None or report.finished):
+                with contextlib.suppress(NoRoom):
+                    self._reserve(work.slot, work.start + 1 + len(draft))
+                    with_draft(work, draft)
+
     def _compute(self, works: list[Work]) -> dict[int, Progress | RequestError]:
         """What comes of works computed together, or one by one when that fails."""
         try:
             logits, sound = self._forward.run(works)
         except Exception as error:
+            if len(works) == 1 and works[0].draft:
+                return self._compute([plain(works[0])])
             if len(works) == 1:
                 return {works[0].place: self._failed(works[0], error)}
             log.warning("a step of %d texts failed (%s); now one by one", len(works), error)
@@ -169,22 +195,51 @@ class SlotDecoder:
     ) -> dict[int, Progress | RequestError]:
         """Report on prompts and choose tokens, by the logits of all works."""
         results: dict[int, Progress | RequestError] = {}
-        chosen, rows, first = [], [], 0
+        chosen, first = [], 0
         for work, fine in zip(works, sound, strict=True):
             last = first + work.rows
             if not fine:
-                self._end(work.sequence, keep=False)
-                results[work.place] = InternalError("the model's numbers overflowed on this text")
+                results |= self._overflowed(work)
             else:
                 prompt = self._reported(work, logits[first:last])
                 results[work.place] = Progress(None, prompt=prompt)
                 if work.reaches_end:
-                    chosen.append(work)
-                    rows.append(last - 1)
+                    chosen.append((work, last - 1 - len(work.draft)))
             first = last
-        if chosen:
-            self._choose(chosen, logits if len(rows) == first else logits[rows], results)
+        self._write(chosen, logits, results)
         return results
+
+    def _overflowed(self, work: Work) -> dict[int, Progress | RequestError]:
+        """A text whose numbers are none; by guesses alone, it goes on without them."""
+        if work.draft:
+            work.slot.known = work.start
+            self._slabs.clear(work.slot.index, work.start, work.start + work.count)
+            return self._compute([plain(work)])
+        self._end(work.sequence, keep=False)
+        return {work.place: InternalError("the model's numbers overflowed on this text")}
+
+    def _write(
+        self,
+        chosen: list[tuple[Work, int]],
+        logits: torch.Tensor,
+        results: dict[int, Progress | RequestError],
+    ) -> None:
+        """Choose the next token of each work by its row of the logits, then those behind right
+        guesses: each exactly as it would be in a step of its own."""
+        going, place = chosen, 0
+        while going:
+            rows = [row + place for _, row in going]
+            own = logits if len(rows) == len(logits) else logits[rows]
+            self._choose([work for work, _ in going], own, results)
+            going = [pair for pair in going if goes_on(pair[0], results[pair[0].place], place)]
+            place += 1
+        for work, _ in chosen:
+            outcome = results[work.place]
+            if work.draft:
+                slot = self._table.of(work.sequence)
+                results[work.place] = outcome = settled(work, slot, outcome)
+            if self.drafts is not None and isinstance(outcome, Progress):
+                self.drafts.verified(work.sequence, outcome.drafted, len(outcome.further))
 
     def _reported(self, work: Work, logits: torch.Tensor) -> tuple[TokenLogprob, ...]:
         report = self._texts[work.sequence].report
@@ -212,7 +267,7 @@ class SlotDecoder:
         for work, choice in zip(works, choices, strict=True):
             done = results[work.place]
             assert isinstance(done, Progress)
-            results[work.place] = _chosen(work, choice, done)
+            results[work.place] = concluded(work, choice, done)
 
     def _failed(self, work: Work, error: Exception) -> RequestError:
         """A text that failed alone; nothing of its state is used again."""
@@ -229,10 +284,3 @@ def _report(sequence: DecoderSequence) -> PromptReport | None:
     if not sequence.sampling.prompt_logprobs:
         return None
     return PromptReport(len(sequence.prompt), sequence.sampling.logprobs or 0)
-
-
-def _chosen(work: Work, choice: Choice | RequestError, done: Progress) -> Progress | RequestError:
-    if isinstance(choice, RequestError):
-        return choice
-    work.sequence.ids.append(choice.token)
-    return Progress(choice.token, choice.logprob, choice.ended, done.prompt)

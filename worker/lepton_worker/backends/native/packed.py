@@ -24,7 +24,8 @@ which of the tokens the head gets, None for all."""
 class Work:
     """The `count` tokens of a text from `start` on, and the slot for their state.
 
-    `place` is its place among the spans of the step. `rows` of its last tokens need logits.
+    `place` is its place among the spans of the step. `rows` of its last tokens need logits. The
+    last tokens are those of `draft`, if any, which are guessed to follow the text.
     """
 
     place: int
@@ -33,11 +34,12 @@ class Work:
     start: int
     count: int
     rows: int
+    draft: tuple[int, ...] = ()
 
     @property
     def reaches_end(self) -> bool:
         """Whether a token is to be chosen behind it."""
-        whole = self.start + self.count == len(self.sequence.ids)
+        whole = self.start + self.count == len(self.sequence.ids) + len(self.draft)
         return whole and self.sequence.sampling.max_new_tokens > 0
 
 
@@ -112,6 +114,7 @@ class PackedForward:
                 chunks.append(Chunk(len(ids), len(ids) + work.count, base, start))
             base *= self._slabs.tokens
             ids += work.sequence.ids[start:end]
+            ids += work.draft
             positions += range(start, end)
             index += range(base + start, base + end)
         single = len(works) - len(chunks)

@@ -116,6 +116,12 @@ class Slabs:
             for slab in (*self.keys, *self.values):
                 slab.copy(source, target, tokens)
 
+    def clear(self, slot: int, first: int, last: int) -> None:
+        """Set the state of some tokens to zero: what is no number would spread from there."""
+        with torch.inference_mode():
+            for slab in (*self.keys, *self.values):
+                slab.whole[:, slot, first:last].zero_()
+
     def trim(self, trim: Trim) -> None:
         """Give memory of a slot back."""
         with torch.inference_mode():
