@@ -46,6 +46,14 @@ class Step(Protocol):
         """Texts that went on."""
 
     @property
+    def drafted_tokens(self) -> int:
+        """Tokens guessed ahead."""
+
+    @property
+    def accepted_tokens(self) -> int:
+        """Tokens guessed ahead that became part of their texts."""
+
+    @property
     def waiting_tokens(self) -> int:
         """Work that waits."""
 
@@ -111,6 +119,10 @@ class Metrics:
         self.prefill_tokens = counter(
             "prefill_tokens_total", "Tokens of prompts and inputs read by the model"
         ).labels(self.model)
+        self._drafted = counter("drafted_tokens_total", "Tokens guessed ahead").labels(self.model)
+        self._accepted = counter(
+            "accepted_tokens_total", "Tokens guessed ahead that were right"
+        ).labels(self.model)
         self._looked_up = counter(
             "cache_queried_tokens_total", "Tokens of prompts for which a cached state was sought"
         ).labels(self.model)
@@ -167,7 +179,10 @@ class Metrics:
         self.batch_size.observe(report.batch_size)
         self.step_duration.observe(report.seconds)
         self.step_idle.inc(report.idle)
-        self.step_tokens.observe(report.prefill_tokens + report.decode_tokens)
+        computed = report.prefill_tokens + report.decode_tokens + report.drafted_tokens
+        self.step_tokens.observe(computed)
+        self._drafted.inc(report.drafted_tokens)
+        self._accepted.inc(report.accepted_tokens)
         self.prefill_tokens.inc(report.prefill_tokens)
         self._waiting_tokens.set(report.waiting_tokens)
         # A new engine counts from 0 again.

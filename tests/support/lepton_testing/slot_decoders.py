@@ -195,7 +195,7 @@ def finish(
         for item, result in zip(spans, decoder.step(spans), strict=True):
             assert isinstance(result, Progress), result
             progress[item.sequence].append(result)
-            known[item.sequence] += item.count
+            known[item.sequence] += item.count + len(result.further)
             if not left(item.sequence):
                 decoder.release(item.sequence)
                 del known[item.sequence]

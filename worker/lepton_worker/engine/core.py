@@ -155,7 +155,7 @@ class Core:
         ended = self._clock()
         self._settle_texts(share, texts)
         self._settle_lists(share, lists)
-        self._report(share, began, ended)
+        self._report(share, texts, began, ended)
         profile = self._asked.stepped()
         self._out += [profile] if profile else []
         self._end_if_lost([*texts, *lists])
@@ -205,12 +205,14 @@ class Core:
                 self._fail(entry, outcome)
                 continue
             text = _text(entry)
-            entry.computed += count
+            entry.computed += count + len(outcome.further)
             text.prompt_logprobs += outcome.prompt
-            if outcome.token is not None:
-                entry.length += 1
-                logprobs = () if outcome.logprob is None else (outcome.logprob,)
-                self._out.append(NewTokens(text.number, (outcome.token,), logprobs))
+            if written := outcome.written:
+                entry.length += len(written)
+                ids = tuple(item.token for item in written)
+                logprobs = tuple(item.logprob for item in written if item.logprob is not None)
+                self._out.append(NewTokens(text.number, ids, logprobs))
+                self._planner.wrote_further(entry, len(outcome.further))
             reason = text.ended(outcome, entry.computed)
             if reason is not None:
                 self._costs.finished(entry.generated)
@@ -227,10 +229,18 @@ class Core:
                 self._out.append(Vectors(run.number, run.answers()))
                 self._leave(run.number)
 
-    def _report(self, share: Share, began: float, ended: float) -> None:
+    def _report(
+        self,
+        share: Share,
+        texts: Sequence[Progress | RequestError],
+        began: float,
+        ended: float,
+    ) -> None:
         """Tell how the step went, and now and then what admission has to know."""
         planner = self._planner
-        planner.stepped(share, ended - began)
+        done = [outcome for outcome in texts if isinstance(outcome, Progress)]
+        accepted = sum(len(outcome.further) for outcome in done)
+        planner.stepped(share, ended - began, accepted)
         idle = 0.0 if self._stepped_at is None else max(0.0, began - self._stepped_at)
         self._stepped_at = ended if self._entries else None
         outlook = None
@@ -251,6 +261,8 @@ class Core:
                 cache_used=planner.cache_used,
                 cache_tokens=self._limits.cache_tokens,
                 evicted=self._evicted,
+                drafted_tokens=sum(outcome.drafted for outcome in done),
+                accepted_tokens=accepted,
                 outlook=outlook,
             )
         )

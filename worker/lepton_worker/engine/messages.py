@@ -48,9 +48,11 @@ class Stop:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the model's files are: the first message to an engine that loads any."""
+    """Where the model's files are, and those of its assistant: the first message to an engine that
+    loads any."""
 
     folder: Path
+    assistant: Path | None = None
 
 
 ToEngine: TypeAlias = Submit | Cancel | Ask | Stop | Source
@@ -139,7 +141,8 @@ class Report:
 
     `seconds` is the backend's own time, `idle` what passed between the step before and this one
     although there was work. Tokens are those computed; `waiting_tokens` those that will
-    have to be. `outlook` is for admission and comes now and then.
+    have to be. Besides, `drafted_tokens` were guessed, of which `accepted_tokens` are part of
+    their texts. `outlook` is for admission and comes now and then.
     """
 
     seconds: float = 0.0
@@ -153,6 +156,8 @@ class Report:
     cache_used: int = 0
     cache_tokens: int = 0
     evicted: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     outlook: Outlook | None = None
 
 

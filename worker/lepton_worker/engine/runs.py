@@ -25,11 +25,11 @@ class TextRun:
         """
         sampling = self.sequence.sampling
         written = len(self.sequence.ids) - len(self.sequence.prompt)
-        if progress.token is None:
+        if not progress.written:
             # Only a prompt that was to be read and not continued ends without a token.
             whole = sampling.max_new_tokens == 0 and computed >= len(self.sequence.prompt)
             return FinishReason.LENGTH if whole else None
-        if progress.ended or progress.token in sampling.ends:
+        if progress.ended or progress.written[-1].token in sampling.ends:
             return FinishReason.STOP
         return FinishReason.LENGTH if written >= sampling.max_new_tokens else None
 

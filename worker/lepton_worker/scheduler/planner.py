@@ -203,9 +203,13 @@ class Planner:
         pieces = chunks(prompts, room)
         return pieces, fill(bands, room - sum(count for _, count in pieces), force=False)
 
-    def stepped(self, share: Share, seconds: float) -> None:
-        """Learn from how long a step took."""
-        self._costs.observe(share.prefill, share.decode, seconds)
+    def wrote_further(self, entry: TextEntry, count: int) -> None:
+        """Charge the tokens that a text got from a step besides the one that was shared out."""
+        self._band(entry).fairness.charge(entry.caller.tenant, count * OUTPUT_WEIGHT)
+
+    def stepped(self, share: Share, seconds: float, further: int = 0) -> None:
+        """Learn from how long a step took that gave `further` tokens besides those shared out."""
+        self._costs.observe(share.prefill, share.decode + further, seconds)
 
     def report(self, now: float) -> Report:
         """What admission has to know; starts the next span of its `shortest_wait`."""
