@@ -16,6 +16,9 @@ def command() -> int:
     arguments = _parser().parse_args()
     if arguments.command == "samples":
         return _samples(arguments.folder, arguments.only)
+    from lepton_worker import huge_pages
+
+    huge_pages.ensure()
     from lepton_worker.process import run
 
     flags = {name: value for name, value in vars(arguments).items() if name != "command"}

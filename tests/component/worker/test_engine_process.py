@@ -133,6 +133,13 @@ def test_nothing_outlives_the_front(
         check_gone(*processes)
 
 
+def test_the_engine_begins_with_an_allocator_of_huge_pages(tmp_path: Path) -> None:
+    with WorkerProcess(tmp_path, **ECHO) as worker:
+        worker.awaits(" serving")
+        variables = Path(f"/proc/{worker.processes()[2]}/environ").read_bytes().split(b"\0")
+        assert b"GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in variables
+
+
 def test_without_the_parent_of_engines_the_worker_ends(tmp_path: Path) -> None:
     with WorkerProcess(tmp_path, **ECHO) as worker:
         worker.awaits(" serving")
