@@ -58,7 +58,7 @@ class DecoderSequence:
 
     `ids` are the prompt's tokens and behind them the generated ones: the backend appends each token
     that it chooses, nobody else changes them. While a `search` goes on none are appended, and its
-    steps count in their place.
+    steps count in their place. Lower `priority` goes first.
     """
 
     prompt: Tokens
@@ -66,6 +66,7 @@ class DecoderSequence:
     adapter: str = ""
     ids: list[int] = field(default_factory=list)
     search: BeamSearch | None = None
+    priority: int = 0
 
     def __post_init__(self) -> None:
         self.ids = self.ids or list(self.prompt.ids)
@@ -77,9 +78,9 @@ class DecoderSequence:
         return len(self.ids) + (self.search.steps if self.search and running else 0)
 
     @classmethod
-    def of(cls, job: GenerateJob) -> "DecoderSequence":
+    def of(cls, job: GenerateJob, priority: int = 0) -> "DecoderSequence":
         """A sequence that starts with the prompt of a job."""
-        return cls(job.prompt, job.sampling, job.adapter)
+        return cls(job.prompt, job.sampling, job.adapter, priority=priority)
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,11 @@ class Progress:
     than `max_new_tokens`. `ended` says that a constraint is fulfilled with the last token and
     nothing may follow. `prompt` has a log probability for each token of the span that belongs to
     the prompt, when asked for; the first token of a text has none and is left out. `searching` says
-    that a beam search has gone on by a step; its tokens all come with the last one.
+    that a beam search has gone on by a step; the last one has the whole `answer`, of which `token`
+    is the first.
+
+    Where `Model.schedules`, `computed` says how many tokens of the span have state now (None: all),
+    and `cached` how many of the text had it already when that was not known at `begin`.
     """
 
     token: int | None
@@ -119,12 +124,15 @@ class Progress:
     further: tuple[Written, ...] = ()
     drafted: int = 0
     searching: bool = False
+    computed: int | None = None
+    cached: int = 0
+    answer: tuple[Written, ...] = ()
 
     @property
     def written(self) -> tuple[Written, ...]:
         """All tokens that were chosen, in order."""
-        if self.token is None:
-            return ()
+        if self.token is None or self.answer:
+            return self.answer
         return (Written(self.token, self.logprob), *self.further)
 
 

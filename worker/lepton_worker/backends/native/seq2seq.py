@@ -4,13 +4,12 @@ import logging
 from collections.abc import Sequence
 
 import torch
-from transformers.modeling_outputs import BaseModelOutput
 
 from lepton_worker.backends.base import DecoderSequence, Progress, Span
-from lepton_worker.backends.native.seq2seq_cache import Rows
-from lepton_worker.backends.native.seq2seq_positions import Positions
+from lepton_worker.backends.native.seq2seq_batch import Batch
 from lepton_worker.backends.native.seq2seq_prompts import groups, read_together
 from lepton_worker.backends.sampling.sampler import Choice, Sampler
+from lepton_worker.backends.sampling.searcher import Searcher
 from lepton_worker.backends.transformers.failures import request_failures
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.backends.transformers.seq2seq import EncoderDecoder, given
@@ -18,21 +17,25 @@ from lepton_worker.errors import InternalError, RequestError
 
 log = logging.getLogger(__name__)
 
+Results = dict[int, Progress | RequestError]
+"""What came of spans, by their places."""
+
 
 class SideBySide:
     """Runs texts of an encoder-decoder, whose batch takes `room` tokens at most.
 
     A text whose encoder has run joins the batch, where there is room for it beside the padding that
-    it brings. The others go on by themselves, as does one that leaves out a step.
+    it brings; with a row for each beam where it is searched with beams. The others go on by
+    themselves, as does one that leaves out a step.
     """
 
     def __init__(self, loaded: Loaded, room: int, sampler: Sampler) -> None:
         self._module = loaded.module
         self._alone = EncoderDecoder(loaded)
-        self._sampler, self._room = sampler, room
+        self._sampler = sampler
+        self._searcher = Searcher(loaded.facts.defaults, loaded.facts.vocabulary)
         self._padding = loaded.padding or 0
-        self._rows, self._members = Rows(), list[DecoderSequence]()
-        self._positions = Positions(self._module.get_decoder())
+        self._batch = Batch(self._module, room)
 
     def begin(self, sequence: DecoderSequence) -> int:
         """An empty state; nothing of a prompt is ever known before its encoder has run."""
@@ -43,10 +46,10 @@ class SideBySide:
     def step(self, spans: Sequence[Span]) -> list[Progress | RequestError]:
         """One token for each text of the batch, and prompts; one that fails does so alone."""
         places = {span.sequence: place for place, span in enumerate(spans)}
-        self._keep([member for member in self._members if member in places])
-        results: dict[int, Progress | RequestError] = {}
+        results: Results = {}
         rows: dict[int, torch.Tensor] = {}
-        if self._members:
+        self._keep(places, results)
+        if self._batch.texts:
             self._together(places, rows, results)
         self._prompts(spans, rows)
         done = set(rows) | set(results)
@@ -54,6 +57,7 @@ class SideBySide:
             if place not in done:
                 self._by_itself(place, span, rows, results)
         self._choose(spans, rows, results)
+        self._search(spans, rows, results)
         for place, span in enumerate(spans):
             if not isinstance(results[place], RequestError):
                 self._join(span.sequence)
@@ -62,8 +66,7 @@ class SideBySide:
     @torch.inference_mode()
     def evict(self, sequence: DecoderSequence) -> None:
         """Drop the caches; what the sampler has of the text stays."""
-        if sequence in self._members:
-            self._remove(sequence)
+        self._batch.remove(sequence)
         self._alone.release(sequence)
 
     def release(self, sequence: DecoderSequence) -> None:
@@ -73,7 +76,7 @@ class SideBySide:
 
     def close(self) -> None:
         """Leave the module as it was."""
-        self._positions.close()
+        self._batch.close()
 
     @property
     def texts(self) -> int:
@@ -83,95 +86,79 @@ class SideBySide:
     @property
     def batched(self) -> int:
         """How many of them are in the batch."""
-        return len(self._members)
+        return len(self._batch.texts)
 
     @property
     def held_tokens(self) -> int:
         """Tokens that the batch takes, padding included."""
-        return self._rows.tokens()
+        return self._batch.tokens
 
     def tensors_of(self, sequence: DecoderSequence) -> list[torch.Tensor]:
         """The keys and values of a text in the batch."""
-        return self._rows.views(self._members.index(sequence))
+        return self._batch.views(sequence)
 
     # -------------------------------------------------------------- the batch
-    def _keep(self, wanted: list[DecoderSequence]) -> None:
-        """Have only `wanted` texts in the batch, and no more of them than fit with a token more."""
-        for member in list(self._members):
-            if member not in wanted:
-                self._leave(member)
-        while self._members and self._rows.tokens() + len(self._rows) > self._room:
-            lengths = zip(self._rows.lengths(), self._rows.prompts, self._members, strict=True)
-            self._leave(max(lengths, key=lambda item: item[0] + item[1])[2])
+    def _keep(self, places: dict[DecoderSequence, int], results: Results) -> None:
+        """Have only texts of this step in the batch, and no more than fit with a token more."""
+        for text in self._batch.texts:
+            if text not in places:
+                self._leave(text, places, results)
+        while (long := self._batch.too_long()) is not None:
+            self._leave(long, places, results)
 
-    def _leave(self, sequence: DecoderSequence) -> None:
-        """Let a text go on by itself."""
-        row = self._members.index(sequence)
-        self._alone.state(sequence).cache = self._rows.copy(row)
-        self._remove(sequence)
-
-    def _remove(self, sequence: DecoderSequence) -> None:
-        row = self._members.index(sequence)
-        self._rows.remove(row)
-        self._members[row] = self._members[-1]
-        self._members.pop()
+    def _leave(
+        self, text: DecoderSequence, places: dict[DecoderSequence, int], results: Results
+    ) -> None:
+        """Let a text go on by itself; one for which there is no memory fails alone."""
+        state = self._alone.state(text)
+        try:
+            with request_failures():
+                state.cache = self._batch.copy(text)
+        except RequestError as error:
+            if text in places:
+                results[places[text]] = error
+        self._batch.remove(text)
 
     def _join(self, sequence: DecoderSequence) -> None:
         """Take a text into the batch once its answer goes on, if it fits there."""
-        state = self._alone.state(sequence)
-        left = sequence.sampling.max_new_tokens + len(sequence.prompt) - len(sequence.ids)
-        if state.cache is None or state.known + 1 != len(sequence.ids) or left < 1:
+        state, search = self._alone.state(sequence), sequence.search
+        left = sequence.sampling.max_new_tokens + len(sequence.prompt) - sequence.length
+        over = left < 1 if search is None else search.done
+        if state.cache is None or state.known + 1 != sequence.length or over:
             return
-        fed, prompt = state.fed + 1, len(sequence.prompt)
-        if self._rows.tokens(1, fed, prompt) + len(self._rows) + 1 <= self._room:
-            self._rows.add(state.cache)
-            self._members.append(sequence)
+        rows = 1 if search is None else search.width
+        if self._batch.fits(rows, state.fed + 1, len(sequence.prompt)):
+            self._batch.add(sequence, state.cache, state.rows)
             state.cache = None
 
     def _together(
         self,
         places: dict[DecoderSequence, int],
         rows: dict[int, torch.Tensor],
-        results: dict[int, Progress | RequestError],
+        results: Results,
     ) -> None:
-        """The logits of the texts in the batch by their places; or the same error for all."""
+        """The logits of the texts in the batch by their places.
+
+        Where that fails all leave the batch, to be tried one by one; where the device itself has
+        failed, no other try is made.
+        """
         try:
-            with request_failures():
-                logits = self._next(self._members)
-        except RequestError as error:
-            results |= {places[member]: error for member in self._members}
+            found = self._batch.step()
+        except torch.AcceleratorError as error:
+            lost = _as_request_error(error)
+            results |= {places[text]: lost for text in self._batch.texts}
             return
-        for member, row in zip(self._members, logits, strict=True):
-            state = self._alone.state(member)
+        except Exception as error:
+            texts = self._batch.texts
+            log.warning("a step of %d texts failed (%s); now one by one", len(texts), error)
+            for text in texts:
+                self._leave(text, places, results)
+            return
+        for text, logits in found:
+            state = self._alone.state(text)
             state.known += 1
             state.fed += 1
-            rows[places[member]] = row[None]
-
-    def _next(self, members: Sequence[DecoderSequence]) -> torch.Tensor:
-        """Logits [rows, vocabulary] behind the newest token of each, float32."""
-        module, rows = self._module, self._rows
-        cache = rows.caches()
-        answers, prompts = rows.masks()
-        # Of what was read only the shape is looked at: its keys and values are in the cache.
-        shape = (len(members), rows.longest, module.config.hidden_size)
-        read = torch.zeros(1, dtype=module.dtype, device=module.device).expand(shape)
-        self._positions.set(rows.lengths())
-        try:
-            found = module(
-                encoder_outputs=BaseModelOutput(last_hidden_state=read),
-                attention_mask=prompts,
-                decoder_attention_mask=answers,
-                decoder_input_ids=torch.tensor(
-                    [[member.ids[-1]] for member in members], device=module.device
-                ),
-                past_key_values=cache,
-                use_cache=True,
-            )
-        finally:
-            self._positions.set(())
-        rows.stepped()
-        logits: torch.Tensor = found.logits[:, -1].float()
-        return logits
+            rows[places[text]] = logits
 
     # -------------------------------------------------------------- prompts
     def _prompts(self, spans: Sequence[Span], rows: dict[int, torch.Tensor]) -> None:
@@ -203,17 +190,13 @@ class SideBySide:
             state = self._alone.state(sequence)
         except KeyError:
             return False
-        whole = state.known + span.count == len(sequence.ids) == len(sequence.prompt)
+        whole = state.known + span.count == sequence.length == len(sequence.prompt)
         usual = self._alone.beginning.of(sequence.sampling) == self._alone.beginning.tokens
         return whole and usual and sequence.sampling.max_new_tokens > 0
 
     # -------------------------------------------------------------- one text
     def _by_itself(
-        self,
-        place: int,
-        span: Span,
-        rows: dict[int, torch.Tensor],
-        results: dict[int, Progress | RequestError],
+        self, place: int, span: Span, rows: dict[int, torch.Tensor], results: Results
     ) -> None:
         """The logits of a text in `rows`, or in `results` what comes without logits."""
         sequence = span.sequence
@@ -224,25 +207,67 @@ class SideBySide:
             results[place] = error
             return
         known = self._alone.known(sequence)
-        if known < len(sequence.ids) or not sequence.sampling.max_new_tokens:
+        if known < sequence.length or not sequence.sampling.max_new_tokens:
             results[place] = Progress(None)
         elif logits is not None:
             rows[place] = logits
         else:
             results[place] = _chosen(sequence, given(sequence))
 
+    # -------------------------------------------------------------- the next tokens
     def _choose(
-        self,
-        spans: Sequence[Span],
-        rows: dict[int, torch.Tensor],
-        results: dict[int, Progress | RequestError],
+        self, spans: Sequence[Span], rows: dict[int, torch.Tensor], results: Results
     ) -> None:
-        if not rows:
+        """The next tokens of the texts that are not searched; all at once, unless that fails."""
+        plain = {place: row for place, row in rows.items() if spans[place].sequence.search is None}
+        if not plain:
             return
-        sequences = [spans[place].sequence for place in rows]
-        choices = self._sampler.choose(sequences, torch.cat(list(rows.values())))
-        for place, sequence, choice in zip(rows, sequences, choices, strict=True):
+        sequences = [spans[place].sequence for place in plain]
+        try:
+            choices = self._sampler.choose(sequences, torch.cat(list(plain.values())))
+        except Exception as error:
+            if len(plain) == 1 or isinstance(error, torch.AcceleratorError):
+                results |= dict.fromkeys(plain, _as_request_error(error))
+                return
+            log.warning("choosing %d tokens failed (%s); now one by one", len(plain), error)
+            for place, row in plain.items():
+                self._choose(spans, {place: row}, results)
+            return
+        for place, sequence, choice in zip(plain, sequences, choices, strict=True):
             results[place] = _chosen(sequence, choice)
+
+    def _search(
+        self, spans: Sequence[Span], rows: dict[int, torch.Tensor], results: Results
+    ) -> None:
+        """A step of each search, and its rows in the order of the new beams."""
+        for place, logits in rows.items():
+            sequence = spans[place].sequence
+            if sequence.search is None:
+                continue
+            try:
+                with request_failures():
+                    results[place] = self._searched(sequence, logits)
+            except RequestError as error:
+                results[place] = error
+
+    def _searched(self, sequence: DecoderSequence, logits: torch.Tensor) -> Progress:
+        beginning = self._alone.beginning_of(sequence)
+        progress, parents = self._searcher.step(sequence, logits, beginning)
+        if progress.searching:
+            if sequence in self._batch:
+                self._batch.reorder(sequence, parents)
+            else:
+                self._alone.state(sequence).reorder(parents)
+        return progress
+
+
+def _as_request_error(error: Exception) -> RequestError:
+    """The error of our own tree; what is a bug goes to the log."""
+    try:
+        with request_failures():
+            raise error
+    except RequestError as failure:
+        return failure
 
 
 def _chosen(

@@ -97,8 +97,8 @@ class Rows:
         """Tokens that the rows take with their padding, and with `more` rows of such lengths."""
         return (len(self) + more) * (max(self.window, answer) + max(self.longest, prompt))
 
-    def add(self, cache: EncoderDecoderCache) -> None:
-        """Copy the state of one text behind the last row."""
+    def add(self, cache: EncoderDecoderCache, source: int = 0) -> None:
+        """Copy the state of one text, which is row `source` of a cache, behind the last row."""
         answer, read = tensors(cache.self_attention_cache), tensors(cache.cross_attention_cache)
         length, prompt = answer[0].shape[2], read[0].shape[2]
         row = len(self)
@@ -111,7 +111,7 @@ class Rows:
         self.starts.append(self._clock - length)
         self.prompts.append(prompt)
         for (slab, part), tensor in zip(self._parts(row), [*answer, *read], strict=True):
-            _put(slab[row], part, tensor[0])
+            _put(slab[row], part, tensor[source])
 
     def remove(self, row: int) -> None:
         """Forget a row; the last one takes its place."""
@@ -123,11 +123,22 @@ class Rows:
         self.starts.pop()
         self.prompts.pop()
 
-    def copy(self, row: int) -> EncoderDecoderCache:
-        """The state of one row by itself, as if it had never been beside others."""
-        parts = [view[None].clone() for view in self.views(row)]
+    def copy(self, rows: list[int]) -> EncoderDecoderCache:
+        """The state of some rows that are equally long, as if they had never been beside others."""
+        parts = [slab[rows, :, part] for slab, part in self._parts(rows[0])]
         half = len(self._answers.tensors)
         return EncoderDecoderCache(dynamic(parts[:half]), dynamic(parts[half:]))
+
+    def reorder(self, rows: list[int], parents: list[int]) -> None:
+        """Make each of the rows, which have read the same and answered equally long, go on from
+        the answer of the row at the place of its parent among them."""
+        moves = [(row, rows[parent]) for row, parent in zip(rows, parents, strict=True)]
+        moves = [(row, source) for row, source in moves if row != source]
+        if moves:
+            part = slice(self.starts[rows[0]], self._clock)
+            targets, sources = ([move[side] for move in moves] for side in (0, 1))
+            for slab in self._answers.tensors:
+                slab[targets, :, part] = slab[sources, :, part]
 
     def views(self, row: int) -> list[torch.Tensor]:
         """The keys and values of one row, each [heads, tokens, numbers]."""

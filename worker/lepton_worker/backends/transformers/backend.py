@@ -16,6 +16,7 @@ from lepton_worker.backends.base import (
 )
 from lepton_worker.backends.sampling.logprobs import prompt_logprobs
 from lepton_worker.backends.sampling.sampler import Choice, Sampler
+from lepton_worker.backends.sampling.searcher import Searcher
 from lepton_worker.backends.transformers.decoder import Decoder
 from lepton_worker.backends.transformers.encoder import Encoder
 from lepton_worker.backends.transformers.failures import NOT_FINITE, load_failures, request_failures
@@ -35,6 +36,7 @@ class TransformersBackend:
         self._encoder: Encoder | None = None
         self._decoder: Decoder | EncoderDecoder | None = None
         self._sampler: Sampler | None = None
+        self._searcher: Searcher | None = None
         self._told: dict[DecoderSequence, int] = {}
 
     def load(self, order: LoadOrder) -> Model:
@@ -51,6 +53,7 @@ class TransformersBackend:
             self._decoder = EncoderDecoder(loaded)
             begun = self._decoder.beginning.tokens
             self._sampler = Sampler(facts.defaults, facts.vocabulary, None, begun)
+            self._searcher = Searcher(facts.defaults, facts.vocabulary)
         elif order.task is Task.GENERATE:
             self._decoder = Decoder(loaded)
             self._sampler = Sampler(facts.defaults, facts.vocabulary, None)
@@ -111,6 +114,8 @@ class TransformersBackend:
         assert self._sampler is not None
         sequence, sampling = span.sequence, span.sequence.sampling
         begun = self._decoder.known(sequence)
+        if sequence.search is not None:
+            return self._searched(sequence, span.count)
         logits = self._decoder.forward(sequence, span.count, sampling.prompt_logprobs)
         ended = begun + span.count
         prompt: tuple[TokenLogprob, ...] = ()
@@ -126,6 +131,18 @@ class TransformersBackend:
             raise choice
         sequence.ids.append(choice.token)
         return Progress(choice.token, choice.logprob, choice.ended, prompt)
+
+    def _searched(self, sequence: DecoderSequence, count: int) -> Progress:
+        """A step of a beam search, once its prompt is whole."""
+        assert isinstance(self._decoder, EncoderDecoder), "only these have searches"
+        assert self._searcher is not None
+        logits = self._decoder.forward(sequence, count)
+        if logits is None:
+            return Progress(None)
+        beginning = self._decoder.beginning_of(sequence)
+        progress, parents = self._searcher.step(sequence, logits, beginning)
+        self._decoder.state(sequence).reorder(parents)
+        return progress
 
     def _reported(
         self, sequence: DecoderSequence, logits: torch.Tensor, ended: int

@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
 
 from lepton_worker.backends.base import DecoderSequence
+from lepton_worker.backends.sampling.beams import BeamSearch
 from lepton_worker.backends.sampling.sampler import Choice
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.backends.transformers.seq2seq_facts import Beginning, beginning
 from lepton_worker.errors import TaskNotSupported
-from lepton_worker.request import TokenLogprob
+from lepton_worker.request import Sampling, TokenLogprob
 
 
 @dataclass
@@ -20,13 +22,31 @@ class State:
     """How many tokens of a sequence count as computed, and what was made of them.
 
     Nothing is made before the prompt is whole: an encoder reads all of it at once. `cache` has
-    seen the first `fed` tokens of the decoder, its beginning included.
+    seen the first `fed` tokens of the decoder, its beginning included. It has one row, or one for
+    each beam.
     """
 
     known: int = 0
     fed: int = 0
     read: Any = None
     cache: EncoderDecoderCache | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the cache, which is there."""
+        assert self.cache is not None, "nothing was read"
+        layers: list[Any] = self.cache.cross_attention_cache.layers
+        return int(layers[0].keys.shape[0])
+
+    def reorder(self, parents: list[int]) -> None:
+        """Make row after row go on from the row of its parent; one row is that of all."""
+        assert self.cache is not None, "nothing was read"
+        layers: list[Any] = list(self.cache.self_attention_cache.layers)
+        if self.rows == 1:
+            parents = [0] * len(parents)
+            layers += self.cache.cross_attention_cache.layers
+        for layer in layers:
+            layer.keys, layer.values = layer.keys[parents], layer.values[parents]
 
 
 class EncoderDecoder:
@@ -44,7 +64,8 @@ class EncoderDecoder:
             )
 
     def begin(self, sequence: DecoderSequence) -> None:
-        """Empty caches."""
+        """Empty caches, and the beginning of a search where one is asked for."""
+        sequence.search = sequence.search or search_for(sequence.sampling, self.beginning)
         self._states[sequence] = State()
 
     def state(self, sequence: DecoderSequence) -> State:
@@ -64,20 +85,22 @@ class EncoderDecoder:
     ) -> torch.Tensor | None:
         """Logits behind the last of the next `count` tokens, float32, shape [1, vocabulary].
 
-        None where there are none: the prompt is not whole yet, or the decoder begins with a token
+        A search that has begun has a row for each beam, once all of its tokens are there. None
+        where there are no logits: the prompt is not whole yet, or the decoder begins with a token
         that is given and has nothing in front of it. `every` token of a prompt has none.
         """
         state = self._states[sequence]
         ended = state.known + count
         logits = None
-        if ended >= len(sequence.prompt) and sequence.sampling.max_new_tokens:
+        least = len(sequence.prompt) if sequence.search is None else sequence.length
+        if ended >= least and sequence.sampling.max_new_tokens:
             logits = self._decoded(sequence, state, ended)
         state.known = ended
         return logits
 
     def _decoded(self, sequence: DecoderSequence, state: State, ended: int) -> torch.Tensor | None:
-        tokens = decoder_tokens(self.beginning, sequence, ended)[state.fed :]
-        if not tokens:
+        rows = [row[state.fed :] for row in decoder_rows(self.beginning, sequence, ended)]
+        if not rows[0]:
             return None
         module = self._module
         with torch.inference_mode():
@@ -85,18 +108,22 @@ class EncoderDecoder:
                 state.read = self.encoder(**_whole(sequence.prompt.ids, module.device))
                 # Without a config: those of T5 count the encoder's layers first.
                 state.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+            read = state.read.last_hidden_state.expand(len(rows), -1, -1)
             found = module(
-                encoder_outputs=state.read,
-                attention_mask=torch.ones(
-                    state.read.last_hidden_state.shape[:2], dtype=torch.long, device=module.device
-                ),
-                decoder_input_ids=torch.tensor([tokens], device=module.device),
+                encoder_outputs=BaseModelOutput(last_hidden_state=read),
+                attention_mask=torch.ones(read.shape[:2], dtype=torch.long, device=module.device),
+                decoder_input_ids=torch.tensor(rows, device=module.device),
                 past_key_values=state.cache,
                 use_cache=True,
             )
-            state.fed += len(tokens)
-            logits: torch.Tensor = found.logits[0, -1:].float()
+            state.fed += len(rows[0])
+            logits: torch.Tensor = found.logits[:, -1].float()
             return logits
+
+    def beginning_of(self, sequence: DecoderSequence) -> tuple[int, ...]:
+        """What the decoder has in front of the tokens that a text's search finds."""
+        assert sequence.search is not None, "the text has no search"
+        return (*self.beginning.of(sequence.sampling), *sequence.search.given)
 
     @property
     def texts(self) -> int:
@@ -119,10 +146,27 @@ def given(sequence: DecoderSequence) -> Choice | None:
     return Choice(token, told)
 
 
-def decoder_tokens(beginning: Beginning, sequence: DecoderSequence, ended: int) -> tuple[int, ...]:
-    """What the decoder has read when the first `ended` tokens of a sequence are computed."""
-    answer = sequence.ids[len(sequence.prompt) : ended]
-    return (*beginning.of(sequence.sampling), *answer)
+def decoder_rows(
+    beginning: Beginning, sequence: DecoderSequence, ended: int
+) -> list[tuple[int, ...]]:
+    """What the decoder has read when the first `ended` tokens of a sequence are computed.
+
+    One row, or one for each beam of a search that has begun, all equally long.
+    """
+    search, first = sequence.search, beginning.of(sequence.sampling)
+    if search is None:
+        return [(*first, *sequence.ids[len(sequence.prompt) : ended])]
+    beams = search.beams if search.steps else [()]
+    return [(*first, *search.given, *beam) for beam in beams]
+
+
+def search_for(sampling: Sampling, beginning: Beginning) -> BeamSearch | None:
+    """The search that a text begins with; None where it has one token after the other."""
+    given = () if beginning.of(sampling) else sampling.forced[:1]
+    most = sampling.max_new_tokens - len(given)
+    if sampling.rows < 2 or most < 1:
+        return None
+    return BeamSearch(sampling.beams, sampling.ends, most, given)
 
 
 def _whole(ids: tuple[int, ...], device: torch.device) -> dict[str, torch.Tensor]:
