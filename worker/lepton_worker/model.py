@@ -145,11 +145,12 @@ class Model:
     counted in tokens. `scoring` is how logits become scores: softmax, sigmoid or none. `entailment`
     is the label that says so. `slots` is how many texts run at once, `cache_tokens` how many tokens
     they can hold together (0: no bound beyond `slots`), `step_tokens` how many tokens a step
-    computes at best speed. `chat_template` is the model's own, in Jinja; `prompts` are those that
-    a sentence encoder declares, by name, the usual one as "", or an encoder-decoder for its tasks.
-    `encoder_decoder` says that prompt and answer have lengths of their own, each `max_length` at
-    most; `languages` are the tokens of those that it writes, by name. `choices` has what was
-    left to the worker, with the reason for what it chose.
+    computes at best speed. `schedules` says that the backend itself decides what each step computes
+    of the texts that were begun, and which of them has to wait. `chat_template` is the model's own,
+    in Jinja; `prompts` are those that a sentence encoder declares, by name, the usual one as "", or
+    an encoder-decoder for its tasks. `encoder_decoder` says that prompt and answer have lengths of
+    their own, each `max_length` at most; `languages` are the tokens of those that it writes, by
+    name. `choices` has what was left to the worker, with the reason for what it chose.
     """
 
     task: Task
@@ -169,6 +170,7 @@ class Model:
     slots: int = 8
     cache_tokens: int = 0
     step_tokens: int = 512
+    schedules: bool = False
     encoder_decoder: bool = False
     entailment: int | None = None
     chat_template: str = ""

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from lepton_worker.backends.base import Backend, DecoderSequence, EncodeInput, Progress, Span
 from lepton_worker.engine.asked import Asked
+from lepton_worker.engine.budget import happened, limits_of
 from lepton_worker.engine.link import Port
 from lepton_worker.engine.messages import (
     LATE,
@@ -38,7 +39,7 @@ from lepton_worker.errors import (
 from lepton_worker.model import Model
 from lepton_worker.request import EncodeJob, Vector
 from lepton_worker.scheduler.costs import Costs
-from lepton_worker.scheduler.entries import Limits, ListEntry, Share, TextEntry
+from lepton_worker.scheduler.entries import ListEntry, Share, TextEntry
 from lepton_worker.scheduler.planner import Planner
 
 log = logging.getLogger(__name__)
@@ -49,9 +50,6 @@ Entry = TextEntry | ListEntry
 
 OUTLOOK_SECONDS = 0.1
 """How often admission is told of rates and queues; between that they change little."""
-
-PREFILL_TOKENS = 256
-"""Of a step in which texts go on, so that one long prompt does not hold all of them up."""
 
 
 class Stopped(Exception):
@@ -69,8 +67,7 @@ class Core:
         self._port = port
         self._clock = clock
         self._costs = Costs()
-        prefill = min(PREFILL_TOKENS, model.step_tokens)
-        self._limits = Limits(model.slots, model.step_tokens, prefill, model.cache_tokens)
+        self._limits = limits_of(model)
         self._planner = Planner(self._limits, self._costs)
         self._entries: dict[int, Entry] = {}
         self._out: list[FromEngine] = []
@@ -151,6 +148,7 @@ class Core:
         self._tell()
         began = self._clock()
         texts = self._computed_texts(share)
+        share = happened(share, texts)
         lists = self._computed_lists(share)
         ended = self._clock()
         self._settle_texts(share, texts)
@@ -207,6 +205,7 @@ class Core:
             text = _text(entry)
             entry.computed += count + len(outcome.further)
             text.prompt_logprobs += outcome.prompt
+            text.cached = max(text.cached, outcome.cached)
             if written := outcome.written:
                 entry.length += len(written)
                 ids = tuple(item.token for item in written)
@@ -289,7 +288,7 @@ def _entry(message: Submit) -> Entry:
         message.deadline,
         len(job.prompt),
         job.sampling.max_new_tokens,
-        TextRun(message.number, DecoderSequence.of(job)),
+        TextRun(message.number, DecoderSequence.of(job, message.caller.priority)),
     )
 
 
