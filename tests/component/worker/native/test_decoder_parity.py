@@ -86,10 +86,8 @@ def test_rotations_that_depend_on_the_longest_text_are_refused_where_they_would(
 
 def test_parity_notices_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     module = build(CONFIGS["mistral"]())
-    monkeypatch.setattr(
-        "lepton_worker.backends.native.attention_slots.Visible.window", 5, raising=False
-    )
-    monkeypatch.setattr("lepton_worker.backends.native.attention_slots.Visible.__init__", _nothing)
+    monkeypatch.setattr("lepton_worker.backends.native.stepping.Visible.window", 5, raising=False)
+    monkeypatch.setattr("lepton_worker.backends.native.stepping.Visible.__init__", _nothing)
     assert "differ from its own" in str(check(loaded(module)))
 
 

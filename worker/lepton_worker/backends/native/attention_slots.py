@@ -6,84 +6,16 @@ the queries that share a key folded into rows, and chunks of a prompt one by one
 values are copied or repeated.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.cache_utils import Cache
 
-from lepton_worker.backends.native.parts import Part, Step
-from lepton_worker.backends.native.slots import Slabs
+from lepton_worker.backends.native.parts import Part
+from lepton_worker.backends.native.stepping import current, seen, window_alone
 
 NAME = "lepton_slots"
-
-
-class Unsupported(Exception):
-    """The model asks for an attention that slots do not compute."""
-
-
-@dataclass(frozen=True)
-class Visible:
-    """What a layer's tokens see: all before them, or the last `window`, themselves included.
-
-    Stands in for the mask, which modules hand on as it is.
-    """
-
-    window: int | None = None
-
-
-_STEP: ContextVar[Step] = ContextVar("lepton_step")
-
-
-@contextlib.contextmanager
-def running(step: Step) -> Iterator[None]:
-    """Make a step the one that attention computes."""
-    token = _STEP.set(step)
-    try:
-        yield
-    finally:
-        _STEP.reset(token)
-
-
-class SlotCache(Cache):
-    """What modules take for their cache: writes a step's keys and values into the slots."""
-
-    def __init__(self, slabs: Slabs) -> None:
-        super().__init__(layers=[])
-        self.slabs = slabs
-        self.last = len(slabs.keys) - 1
-        self.step: Step | None = None
-
-    def update(
-        self,
-        key_states: torch.Tensor,
-        value_states: torch.Tensor,
-        layer_idx: int,
-        *_: Any,
-        **__: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of shape [1, heads, tokens, size]; returned as they are."""
-        step = self.step
-        assert step is not None
-        self.slabs.keys[layer_idx].flat.index_copy_(1, step.index, key_states[0])
-        self.slabs.values[layer_idx].flat.index_copy_(1, step.index, value_states[0])
-        step.layer = layer_idx
-        if layer_idx == self.last:
-            step.newest = (key_states, value_states)
-        return key_states, value_states
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Nothing is before the packed row, as far as modules and masks can tell."""
-        return 0
-
-    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
-        """As of an empty cache."""
-        return query_length, 0
 
 
 def slots_attention(
@@ -105,11 +37,8 @@ def slots_attention(
     Returns [1, tokens, heads, size]. `softcap` bounds scores by a tanh, `s_aux` are scores of a
     sink that takes weight and gives nothing, one for each head.
     """
-    step = _STEP.get()
-    if step.layer < 0 or position_bias is not None:
-        raise Unsupported("attention has no state of its own, or a bias by position")
-    step.attended += 1
-    window = attention_mask.window if type(attention_mask) is Visible else sliding_window
+    step = current(position_bias)
+    window = seen(attention_mask, sliding_window)
     keys, values = step.slabs.keys[step.layer].whole, step.slabs.values[step.layer].whole
     step.layer = -1
     heads, kept, size = query.shape[1], keys.shape[0], query.shape[3]
@@ -195,33 +124,5 @@ def _spelled_out(
     return torch.matmul(weights[..., : key.shape[2]], value)
 
 
-def slots_mask(
-    *,
-    local_size: int | None = None,
-    mask_function: Callable[..., Any] | None = None,
-    device: Any = None,
-    **others: Any,
-) -> Visible:
-    """The window alone: which tokens are there is known to the step."""
-    step = _STEP.get()
-    if "allow_is_bidirectional_skip" in others:
-        raise Unsupported("tokens see those behind them")
-    if not step.checked and mask_function is not None:
-        _check(mask_function, local_size)
-    return Visible(local_size)
-
-
-def _check(mask_function: Callable[..., Any], window: int | None) -> None:
-    """Whether a mask is the causal one, within the window, at the places where others differ."""
-    reach = window or 8
-    edges = [0, 1, reach - 1, reach, reach + 1, 2 * reach - 1, 2 * reach, 2 * reach + 1]
-    zero = torch.zeros((), dtype=torch.long)
-    for own in edges:
-        for other in edges:
-            seen = mask_function(zero, zero, torch.tensor(own), torch.tensor(other))
-            if bool(seen) != (other <= own and (window is None or other > own - window)):
-                raise Unsupported("tokens see others than those before them, or a window of those")
-
-
 AttentionInterface.register(NAME, slots_attention)
-AttentionMaskInterface.register(NAME, slots_mask)
+AttentionMaskInterface.register(NAME, window_alone)

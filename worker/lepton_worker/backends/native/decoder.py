@@ -1,4 +1,4 @@
-"""The decoder on slots: which texts run, what a step computes of them, and what comes of it."""
+"""The decoder: which texts run, what a step computes of them, and what comes of it."""
 
 import contextlib
 import logging
@@ -11,9 +11,9 @@ from lepton_worker.backends.base import DecoderSequence, Progress, Span
 from lepton_worker.backends.native.choosing import Sampler
 from lepton_worker.backends.native.drafts import concluded, goes_on, plain, settled, with_draft
 from lepton_worker.backends.native.packed import PackedForward, Segments, Work
-from lepton_worker.backends.native.prefix import NoRoom, Slot, SlotTable, Trim
+from lepton_worker.backends.native.prefix import NoRoom
 from lepton_worker.backends.native.prompts import PromptReport
-from lepton_worker.backends.native.slots import Slabs, layer_shapes
+from lepton_worker.backends.native.store import Store, slot_store
 from lepton_worker.backends.speculation.drafting import Drafts
 from lepton_worker.backends.transformers.failures import is_out_of_memory
 from lepton_worker.backends.transformers.loading import Loaded
@@ -30,31 +30,14 @@ class Text:
     report: PromptReport | None
 
 
-class SlotDecoder:
-    """Runs `slots` texts at once, which hold at most `cache_tokens` tokens together.
-
-    As many slots again keep what ended texts leave behind, while there is memory for it. Raises
-    TaskNotSupported for models whose modules do not fit; the others should be held against their
-    own forward by `decoder_parity.check` first. `drafts` guesses tokens ahead, if there is one.
+class TextDecoder:
+    """Runs texts whose state is in a store; a module should be held against its own forward by
+    `decoder_parity.check` first. `drafts` guesses tokens ahead, if there is one.
     """
 
-    def __init__(
-        self,
-        loaded: Loaded,
-        slots: int,
-        cache_tokens: int,
-        sampler: Sampler,
-        begin_segments: Segments | None = None,
-    ) -> None:
-        module, longest = loaded.module, loaded.facts.max_length
-        tokens, count = cache_tokens or slots * longest, 2 * slots
-        if module.device.type != "cpu":  # There, memory is taken before it is used.
-            count, longest = slots, min(longest, tokens // slots)
-        shapes = layer_shapes(module)
-        longest = min(longest, tokens)
-        self._slabs = Slabs(shapes, count, longest, module.dtype, module.device)
-        self._table = SlotTable(count, slots, min(tokens, count * self._slabs.tokens))
-        self._forward = PackedForward(module, self._slabs, begin_segments)
+    def __init__(self, forward: PackedForward, store: Store, sampler: Sampler) -> None:
+        self._forward = forward
+        self._store = store
         self._sampler = sampler
         self._texts: dict[DecoderSequence, Text] = {}
         self.drafts: Drafts | None = None
@@ -66,14 +49,11 @@ class SlotDecoder:
         if text.report is not None and not text.report.finished:
             limit = min(limit, text.report.reusable())
         try:
-            placed = self._table.begin(sequence, sequence.ids, sequence.adapter, limit)
+            place = self._store.begin(sequence, sequence.ids, sequence.adapter, limit)
         except NoRoom as error:
             raise InternalError(f"no slot for one more text: {error}") from error
         self._texts[sequence] = text
-        self._trim(placed.trims)
-        if placed.source is not None:
-            self._slabs.copy(placed.source, placed.slot.index, placed.slot.known)
-        return placed.slot.known
+        return place.known
 
     def step(self, spans: Sequence[Span]) -> list[Progress | RequestError]:
         """Compute spans, all in one packed row; one that fails does so alone."""
@@ -95,11 +75,11 @@ class SlotDecoder:
 
     def evict(self, sequence: DecoderSequence) -> None:
         """Take the slot of a sequence; what it needs besides stays."""
-        self._end(sequence)
+        self._store.end(sequence)
 
     def release(self, sequence: DecoderSequence) -> None:
         """Forget a sequence; what it leaves in its slot may serve another one."""
-        self._end(sequence)
+        self._store.end(sequence)
         if self._texts.pop(sequence, None) is not None:
             self._sampler.release(sequence)
         if self.drafts is not None:
@@ -107,8 +87,7 @@ class SlotDecoder:
 
     def forget_adapter(self, name: str) -> None:
         """Use nothing again that an adapter computed: its weights are others now, or gone."""
-        for trim in self._table.forget(name):
-            self._slabs.trim(trim)
+        self._store.forget(name)
 
     def close(self) -> None:
         """Give the module its own attention back."""
@@ -122,31 +101,23 @@ class SlotDecoder:
     @property
     def running(self) -> int:
         """How many sequences have a slot."""
-        return self._table.owned
+        return self._store.owned
 
     @property
     def held_tokens(self) -> int:
         """Tokens whose state takes memory, cached prefixes included."""
-        return self._table.held
-
-    def _end(self, sequence: DecoderSequence, keep: bool = True) -> None:
-        trim = self._table.end(sequence, keep)
-        self._trim([trim] if trim else [])
-
-    def _trim(self, trims: Sequence[Trim]) -> None:
-        for trim in trims:
-            self._slabs.trim(trim)
+        return self._store.held
 
     def _admit(self, place: int, span: Span) -> Work | RequestError:
         """A span with its slot and memory, or why it has none."""
-        sequence, slot = span.sequence, self._table.of(span.sequence)
+        sequence, slot = span.sequence, self._store.of(span.sequence)
         if slot is None:
             return InternalError("a step for a text that was not begun")
         end = slot.known + span.count
         if span.count < 1 or end > len(sequence.ids):
             return InternalError(f"{span.count} tokens cannot follow {slot.known} in this text")
         try:
-            self._reserve(slot, end)
+            self._store.grow(slot, end)
         except NoRoom as error:
             return OutOfMemory(f"no memory for the state of this text: {error}")
         report = self._texts[sequence].report
@@ -155,23 +126,17 @@ class SlotDecoder:
         work.rows = max(work.rows, int(work.reaches_end))
         return work
 
-    def _reserve(self, slot: Slot, end: int) -> None:
-        """Memory for the first `end` tokens of a slot; raises NoRoom."""
-        if end > self._slabs.tokens:
-            raise NoRoom(f"a slot has {self._slabs.tokens} tokens")
-        self._trim(self._table.reserve({slot: end}))
-
     def _draft(self, works: list[Work]) -> None:
         """Put guesses behind the next tokens of texts, where they are worth it and have room."""
         if self.drafts is None:
             return
         going = [work for work in works if work.count == 1 and work.reaches_end]
-        found = self.drafts.draft([work.sequence for work in going], self._table.owned)
+        found = self.drafts.draft([work.sequence for work in going], self._store.owned)
         for work, draft in zip(going, found, strict=True):
             report = self._texts[work.sequence].report
             if draft and (report is None or report.finished):
                 with contextlib.suppress(NoRoom):
-                    self._reserve(work.slot, work.start + 1 + len(draft))
+                    self._store.grow(work.slot, work.start + 1 + len(draft))
                     with_draft(work, draft)
 
     def _compute(self, works: list[Work]) -> dict[int, Progress | RequestError]:
@@ -213,9 +178,9 @@ class SlotDecoder:
         """A text whose numbers are none; by guesses alone, it goes on without them."""
         if work.draft:
             work.slot.known = work.start
-            self._slabs.clear(work.slot.index, work.start, work.start + work.count)
+            self._store.clear(work.slot, work.start, work.end)
             return self._compute([plain(work)])
-        self._end(work.sequence, keep=False)
+        self._store.end(work.sequence, keep=False)
         return {work.place: InternalError("the model's numbers overflowed on this text")}
 
     def _write(
@@ -236,7 +201,7 @@ class SlotDecoder:
         for work, _ in chosen:
             outcome = results[work.place]
             if work.draft:
-                slot = self._table.of(work.sequence)
+                slot = self._store.of(work.sequence)
                 results[work.place] = outcome = settled(work, slot, outcome)
             if self.drafts is not None and isinstance(outcome, Progress):
                 self.drafts.verified(work.sequence, outcome.drafted, len(outcome.further))
@@ -271,13 +236,31 @@ class SlotDecoder:
 
     def _failed(self, work: Work, error: Exception) -> RequestError:
         """A text that failed alone; nothing of its state is used again."""
-        self._end(work.sequence, keep=False)
+        self._store.end(work.sequence, keep=False)
         if isinstance(error, RequestError):
             return error
         if is_out_of_memory(error):
             return OutOfMemory("there was not enough memory for this request")
         log.error("the model failed", exc_info=error)
         return InternalError("the model failed on this request; the log says how")
+
+
+class SlotDecoder(TextDecoder):
+    """Runs `slots` texts at once in slots, which hold at most `cache_tokens` tokens together.
+
+    Raises TaskNotSupported for models whose modules do not fit.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        slots: int,
+        cache_tokens: int,
+        sampler: Sampler,
+        begin_segments: Segments | None = None,
+    ) -> None:
+        store = slot_store(loaded, slots, cache_tokens)
+        super().__init__(PackedForward(loaded.module, store, begin_segments), store, sampler)
 
 
 def _report(sequence: DecoderSequence) -> PromptReport | None:

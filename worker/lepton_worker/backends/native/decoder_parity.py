@@ -1,14 +1,16 @@
-"""Whether a model gives the same numbers on slots as by its own forward."""
+"""Whether a model gives the same numbers in packed steps as by its own forward."""
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 
 from lepton_worker.backends.base import DecoderSequence
 from lepton_worker.backends.native.packed import PackedForward, Work
-from lepton_worker.backends.native.prefix import Slot
-from lepton_worker.backends.native.slots import Slabs, layer_shapes
+from lepton_worker.backends.native.slots import layer_shapes
+from lepton_worker.backends.native.store import SlotStore, Store
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.request import Sampling, Tokens
 
@@ -16,18 +18,33 @@ log = logging.getLogger(__name__)
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """How far logits may differ, relative to the largest one."""
-LENGTHS = (23, 5, 40)
-CHUNKS = (23, 5, 9)
 DECODED = 2
-"""Three prompts, how many of their tokens a step computes, and how many single tokens follow."""
+"""How many single tokens follow the prompts of a trial."""
 
 
-def check(loaded: Loaded) -> str | None:
-    """None when slots give this model's logits, otherwise why they do not.
+@dataclass(frozen=True)
+class Trial:
+    """Prompts that run side by side: their lengths, and how many tokens of each a step computes."""
 
-    Three prompts run side by side, one of them in chunks, then some tokens one by one; every logit
-    is held against the module's own forward of the whole text. Slow for large models: three
-    forwards of some 70 tokens.
+    lengths: tuple[int, ...] = (23, 5, 40)
+    chunks: tuple[int, ...] = (23, 5, 9)
+
+
+Opened: TypeAlias = Callable[[Any, int, int], Store]
+"""A store for a module and so many texts of so many tokens."""
+
+
+def slots(module: Any, texts: int, tokens: int) -> Store:
+    """Slots for a trial."""
+    return SlotStore.of_size(module, layer_shapes(module), texts, tokens)
+
+
+def check(loaded: Loaded, opened: Opened = slots, trial: Trial = Trial()) -> str | None:
+    """None when a store, slots by default, gives this model's logits, otherwise why it does not.
+
+    The prompts of a trial run side by side, one of them in chunks, then some tokens one by one;
+    every logit is held against the module's own forward of the whole text. Slow for large models:
+    by default three forwards of some 70 tokens.
     """
     config = loaded.module.config
     if config.is_encoder_decoder:
@@ -36,9 +53,9 @@ def check(loaded: Loaded) -> str | None:
     if loaded.facts.max_length > _steady(text):
         return "its positions depend on the length of the longest text beside them"
     try:
-        return _compare(loaded)
+        return _compare(loaded, opened, trial)
     except Exception as error:
-        log.debug("no slots for this model", exc_info=error)
+        log.debug("no packed steps for this model", exc_info=error)
         return f"{type(error).__name__}: {error}"
 
 
@@ -58,15 +75,15 @@ def _steady(text: Any) -> float:
     return min(lengths, default=float("inf"))
 
 
-def _compare(loaded: Loaded) -> str | None:
+def _compare(loaded: Loaded, opened: Opened, trial: Trial) -> str | None:
     module, dtype = loaded.module, loaded.module.dtype
-    tokens = min(max(LENGTHS) + DECODED, loaded.facts.max_length)
+    tokens = min(max(trial.lengths) + DECODED, loaded.facts.max_length)
     numbers = torch.Generator().manual_seed(0)
     texts = [
         torch.randint(
             loaded.facts.vocabulary, (min(length + DECODED, tokens),), generator=numbers
         ).tolist()
-        for length in LENGTHS
+        for length in trial.lengths
     ]
     with torch.inference_mode():
         own = [
@@ -75,10 +92,10 @@ def _compare(loaded: Loaded) -> str | None:
             .float()
             for ids in texts
         ]
-    slabs = Slabs(layer_shapes(module), len(texts), tokens, dtype, module.device)
-    forward = PackedForward(module, slabs)
+    store = opened(module, len(texts), tokens)
+    forward = PackedForward(module, store)
     try:
-        found = _on_slots(forward, texts)
+        found = _in_steps(forward, store, texts, trial.chunks)
     finally:
         forward.close()
     errors = [
@@ -89,19 +106,22 @@ def _compare(loaded: Loaded) -> str | None:
     if all(error <= TOLERANCE.get(dtype, 0.0) for error in errors):
         return None
     listed = ", ".join(f"{error:.1e}" for error in errors)
-    return f"its logits on slots differ from its own, relative to the largest one, by {listed}"
+    return f"its logits in steps differ from its own, relative to the largest one, by {listed}"
 
 
-def _on_slots(forward: PackedForward, texts: list[list[int]]) -> list[torch.Tensor]:
+def _in_steps(
+    forward: PackedForward, store: Store, texts: list[list[int]], chunks: tuple[int, ...]
+) -> list[torch.Tensor]:
     """The logits [tokens, vocabulary] of each text, by steps of chunks and single tokens."""
     found: list[list[torch.Tensor]] = [[] for _ in texts]
-    slots = [Slot(index) for index in range(len(texts))]
+    places = [store.begin(owner, ids, "", 0) for owner, ids in enumerate(texts)]
     while True:
         works = []
-        for place, (ids, slot, chunk) in enumerate(zip(texts, slots, CHUNKS, strict=True)):
+        for place, (ids, slot, chunk) in enumerate(zip(texts, places, chunks, strict=True)):
             left = len(ids) - slot.known
             count = min(chunk, left - DECODED) if left > DECODED else min(left, 1)
             if count:
+                store.grow(slot, slot.known + count)
                 sequence = DecoderSequence(Tokens(tuple(ids)), Sampling(1))
                 works.append(Work(place, sequence, slot, slot.known, count, count))
         if not works:

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from lepton_worker.backends.base import Progress, Written
 from lepton_worker.backends.native.choosing import Choice
-from lepton_worker.backends.native.packed import Work
-from lepton_worker.backends.native.prefix import Slot
+from lepton_worker.backends.native.work import Place, Work
 from lepton_worker.errors import RequestError
 
 Outcome = Progress | RequestError
@@ -48,7 +47,7 @@ def goes_on(work: Work, outcome: Outcome, place: int) -> bool:
     return token == work.draft[place] and token not in work.sequence.sampling.ends
 
 
-def settled(work: Work, slot: Slot | None, outcome: Outcome) -> Outcome:
+def settled(work: Work, slot: Place | None, outcome: Outcome) -> Outcome:
     """Let a text's slot know no more than the tokens that were kept."""
     if slot is work.slot:
         kept = len(outcome.further) if isinstance(outcome, Progress) else 0

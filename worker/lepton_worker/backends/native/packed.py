@@ -2,55 +2,30 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 
-from lepton_worker.backends.base import DecoderSequence
-from lepton_worker.backends.native.attention_slots import NAME, SlotCache, running
-from lepton_worker.backends.native.parts import Step
-from lepton_worker.backends.native.prefix import Slot
-from lepton_worker.backends.native.rows import Chunk, grouped
-from lepton_worker.backends.native.slots import Slabs
+from lepton_worker.backends.native.stepping import Step, StepCache, running
+from lepton_worker.backends.native.store import Store
+from lepton_worker.backends.native.work import Work
 from lepton_worker.errors import TaskNotSupported
+
+__all__ = ["PackedForward", "Segments", "Work", "segments", "sound"]
 
 Segments: TypeAlias = Callable[[list[tuple[str, int]], list[int] | None], None]
 """Told before each forward which adapter the packed row's next so many tokens use, in order, and
 which of the tokens the head gets, None for all."""
 
 
-@dataclass
-class Work:
-    """The `count` tokens of a text from `start` on, and the slot for their state.
-
-    `place` is its place among the spans of the step. `rows` of its last tokens need logits. The
-    last tokens are those of `draft`, if any, which are guessed to follow the text.
-    """
-
-    place: int
-    sequence: DecoderSequence
-    slot: Slot
-    start: int
-    count: int
-    rows: int
-    draft: tuple[int, ...] = ()
-
-    @property
-    def reaches_end(self) -> bool:
-        """Whether a token is to be chosen behind it."""
-        whole = self.start + self.count == len(self.sequence.ids) + len(self.draft)
-        return whole and self.sequence.sampling.max_new_tokens > 0
-
-
 class PackedForward:
     """Runs a module over packed rows; raises TaskNotSupported when its forward cannot take them."""
 
-    def __init__(self, module: Any, slabs: Slabs, begin_segments: Segments | None = None) -> None:
+    def __init__(self, module: Any, store: Store, begin_segments: Segments | None = None) -> None:
         self._module = module
         self._device = module.device
-        self._slabs = slabs
-        self._cache = SlotCache(slabs)
+        self._store = store
+        self._cache = StepCache(store.layers)
         self._begin_segments = begin_segments
         self._checked = False
         accepted = inspect.signature(module.forward).parameters
@@ -60,8 +35,8 @@ class PackedForward:
         config = module.config.get_text_config(decoder=True)
         self._heads = config.num_attention_heads
         self._stock = module.config._attn_implementation
-        module.set_attn_implementation(NAME)
-        if config._attn_implementation != NAME:
+        module.set_attn_implementation(store.attention)
+        if config._attn_implementation != store.attention:
             self.close()
             raise TaskNotSupported(f"{type(module).__name__} has an attention of its own")
 
@@ -91,7 +66,7 @@ class PackedForward:
                 use_cache=True,
                 **arguments,
             ).logits[0]
-            if step.attended != len(self._slabs.keys):
+            if step.attended != self._store.layers:
                 raise TaskNotSupported("some layers have an attention of their own")
             self._checked = True
             if not self._keeps and len(wanted) < total:
@@ -99,7 +74,7 @@ class PackedForward:
             logits = logits[: len(wanted)].float()
             fine = sound(works, logits, step.newest)
         for work in works:
-            work.slot.known = work.start + work.count
+            work.slot.known = work.end
         return logits, fine
 
     def _step(self, works: Sequence[Work]) -> tuple[Step, torch.Tensor, torch.Tensor]:
@@ -107,23 +82,13 @@ class PackedForward:
         ids: list[int] = []
         positions: list[int] = []
         index: list[int] = []
-        chunks = []
         for work in works:
-            start, end, base = work.start, work.start + work.count, work.slot.index
-            if work.count > 1:
-                chunks.append(Chunk(len(ids), len(ids) + work.count, base, start))
-            base *= self._slabs.tokens
-            ids += work.sequence.ids[start:end]
+            ids += work.sequence.ids[work.start : work.end]
             ids += work.draft
-            positions += range(start, end)
-            index += range(base + start, base + end)
-        single = len(works) - len(chunks)
-        slots = [work.slot.index for work in works[:single]]
-        groups = grouped(slots, [work.start + 1 for work in works[:single]])
+            positions += range(work.start, work.end)
+            index += self._store.rows(work.slot, work.start, work.end)
         table = self._tensor([ids, positions, index])
-        dtype = self._slabs.keys[0].whole.dtype
-        checked, slabs = self._checked, self._slabs
-        step = Step(slabs, table[2], groups, chunks, dtype, self._heads, checked)
+        step = self._store.step(works, table[2], self._heads, self._checked)
         return step, table[0], table[1]
 
     def _tensor(self, numbers: Any) -> torch.Tensor:

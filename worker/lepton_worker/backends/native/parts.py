@@ -30,7 +30,7 @@ class Part:
 
 
 @dataclass
-class Step:
+class SlotStep:
     """One packed forward: where each token's state goes, and what is computed together.
 
     `newest` are the keys and values that the last layer wrote, `attended` counts its layers.
@@ -47,6 +47,11 @@ class Step:
     attended: int = 0
     newest: tuple[torch.Tensor, torch.Tensor] | None = None
     _parts: dict[int | None, list[Part]] = field(default_factory=dict)
+
+    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Keep keys and values of shape [1, heads, tokens, size] in the slots."""
+        self.slabs.keys[layer].flat.index_copy_(1, self.index, keys[0])
+        self.slabs.values[layer].flat.index_copy_(1, self.index, values[0])
 
     def parts(self, window: int | None) -> list[Part]:
         """The calls of attention of a layer; the same for all layers with the same window."""
