@@ -206,6 +206,7 @@ class Core:
             entry.computed += count + len(outcome.further)
             text.prompt_logprobs += outcome.prompt
             text.cached = max(text.cached, outcome.cached)
+            entry.length += outcome.searching
             if written := outcome.written:
                 entry.length += len(written)
                 ids = tuple(item.token for item in written)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lepton_worker.model import GenerationDefaults
+from lepton_worker.request import Beams
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,16 @@ HARMLESS = {
     "use_cache",
     "transformers_version",
 }
-READ_WITH_ENCODER = {"min_length", "forced_bos_token_id"}
-"""Fields that are about what the decoder has; without an encoder, that begins with the prompt."""
+READ_WITH_ENCODER = {
+    "min_length",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "num_beams",
+    "length_penalty",
+    "early_stopping",
+}
+"""Fields that are about what the decoder has, which without an encoder begins with the prompt; and
+about beams, which only encoder-decoders have here. The end is forced in a search alone."""
 
 NEUTRAL: dict[str, Any] = {
     "min_length": 0,
@@ -119,7 +128,18 @@ def resolved(
         suppressed_first=tuple(said.get("begin_suppress_tokens", ())),
         min_new_tokens=_min_new_tokens(said, encoder_decoder),
         ends=ending,
-        forced=_forced(said) if encoder_decoder else (),
+        forced=_tokens(said, "forced_bos_token_id") if encoder_decoder else (),
+        beams=_beams(said) if encoder_decoder else Beams(),
+    )
+
+
+def _beams(said: dict[str, Any]) -> Beams:
+    stopping = said.get("early_stopping", False)
+    return Beams(
+        count=max(1, int(said.get("num_beams", 1))),
+        length_penalty=float(said.get("length_penalty", 1.0)),
+        early_stopping="never" if stopping == "never" else bool(stopping),
+        ends=_tokens(said, "forced_eos_token_id"),
     )
 
 
@@ -129,10 +149,10 @@ def _bad_tokens(said: dict[str, Any], ends: frozenset[int]) -> tuple[int, ...]:
     return tuple(word[0] for word in words if len(word) == 1 and word[0] not in ends)
 
 
-def _forced(said: dict[str, Any]) -> tuple[int, ...]:
-    """The tokens that each answer begins with."""
-    first = said.get("forced_bos_token_id")
-    return () if first is None else tuple([first] if isinstance(first, int) else first)
+def _tokens(said: dict[str, Any], name: str) -> tuple[int, ...]:
+    """A field that has a token, or several, or none."""
+    token = said.get(name)
+    return () if token is None else tuple([token] if isinstance(token, int) else token)
 
 
 def _max_new_tokens(said: dict[str, Any], encoder_decoder: bool) -> int | None:
