@@ -44,8 +44,9 @@ class Installed:
 def install_linears(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Installed:
     """Choose kernels for a loaded module and put them in; raises nothing that is the machine's.
 
-    Has to come before adapters are loaded. int8 spares the heads, and where the outputs move too
-    far the layers that lead back from the wide part of each block; all these become float16.
+    Has to come before adapters are loaded. int8 spares heads that tell labels, and one that makes
+    logits of a vocabulary where the outputs move too far with it; where they do already without,
+    the layers that lead back from the wide part of each block are spared. Those become float16.
     """
     facts = look(module, asked, task, checkpoint_dtype)
     if needs_timings(asked, facts):
@@ -118,21 +119,43 @@ def _install_int8(module: Any, choice: Choice, facts: Facts) -> Installed:
     """
     before, reference = held_bytes(module), outputs(module)
     spared = heads(module)
-    down = narrowing(module, spared)
     half = facts.largest_weight_abs <= LARGEST_HALF and not why_not("float16")
-    kept = {name: module.get_submodule(name) for name in down}
+    down = {name: module.get_submodule(name) for name in narrowing(module, spared)}
     count = replace_linears(module, "int8", spared).count
-    count += replace_linears(module, "float16").count if half else 0
     found = drift(reference, outputs(module))
     words = ""
     if not found.passes:
-        for name, layer in kept.items():
-            put(module, name, make_kernel(layer, "float16") if half else layer)
         words = f"; with int8 down projections they differed by {100 * found.error:.1f} %, "
         words += f"so those are {'float16' if half else 'float32'}"
+        count -= _put_back(module, down, half)
         found = drift(reference, outputs(module))
-        count -= 0 if half else len(kept)
-    kept.clear()
+    down.clear()
+    found, head = _int8_head(module, reference, found)
+    count += bool(head) + (replace_linears(module, "float16").count if half else 0)
     trim()
     replaced = Replaced(count, before, held_bytes(module))
-    return Installed("int8", f"{choice.reason}; {found}{words}", replaced, found)
+    return Installed("int8", f"{choice.reason}; {found}{head}{words}", replaced, found)
+
+
+def _put_back(module: Any, layers: dict[str, Any], half: bool) -> int:
+    """Take kernels away for float16 ones or for the layers; how many layers stay as loaded."""
+    for name, layer in layers.items():
+        put(module, name, make_kernel(layer, "float16") if half else layer)
+    return 0 if half else len(layers)
+
+
+def _int8_head(module: Any, reference: list[Any], body: Drift) -> tuple[Drift, str]:
+    """int8 for the layer that makes logits, if the outputs bear it; the drift then, and words.
+
+    It is the largest layer that a token passes: as float16 it takes as long as half of the others.
+    """
+    output = module.get_output_embeddings()
+    names = [name for name, layer in linears(module) if layer is output]
+    if not body.passes or not names:
+        return body, ""
+    put(module, names[0], make_kernel(output, "int8"))
+    found = drift(reference, outputs(module))
+    if found.passes:
+        return found, ", the head of the vocabulary included"
+    put(module, names[0], output)
+    return body, ""
