@@ -290,6 +290,7 @@ def _entry(message: Submit) -> Entry:
         len(job.prompt),
         job.sampling.max_new_tokens,
         TextRun(message.number, DecoderSequence.of(job, message.caller.priority)),
+        job.sampling.rows,
     )
 
 

@@ -29,6 +29,9 @@ class TextRun:
             # Only a prompt that was to be read and not continued ends without a token.
             whole = sampling.max_new_tokens == 0 and computed >= len(self.sequence.prompt)
             return FinishReason.LENGTH if whole else None
+        if progress.answer and sampling.beams.ends and written >= sampling.max_new_tokens:
+            # The end of so long an answer was forced on it.
+            return FinishReason.LENGTH
         if progress.ended or progress.written[-1].token in sampling.ends:
             return FinishReason.STOP
         return FinishReason.LENGTH if written >= sampling.max_new_tokens else None

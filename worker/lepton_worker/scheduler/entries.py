@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from lepton_worker.errors import ContextLengthExceeded, InvalidRequest, Violation
 from lepton_worker.request import Caller
 
+NEIGHBOUR_FACTOR = 2.0
+"""How much longer a step may be for the texts of busy tenants than without them."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -14,15 +17,20 @@ class Limits:
 
     `slots` texts run at once. A step computes `step_tokens` at most, of which `prefill_tokens` may
     be prompts or inputs while any text waits for its next token. `cache_tokens` is how many tokens
-    all seated texts may grow to together (0: no bound).
+    all seated texts may grow to together (0: no bound). `neighbour_factor` is how many times as
+    long as without them a step may be for the work of tenants with more than a fair share (0: no
+    bound, and nobody gives up a slot for another tenant).
     """
 
     slots: int
     step_tokens: int
     prefill_tokens: int
     cache_tokens: int
+    neighbour_factor: float = NEIGHBOUR_FACTOR
 
     def __post_init__(self) -> None:
+        if 0 != self.neighbour_factor < 1:
+            raise ValueError(f"a step cannot be shorter than without neighbours: {self}")
         if min(self.slots, self.step_tokens, self.prefill_tokens) < 1 or self.cache_tokens < 0:
             raise ValueError(f"nothing could ever run within {self}")
 
@@ -32,7 +40,9 @@ class TextEntry:
     """A text to be generated: a prompt of `prompt` tokens and at most `most_new` behind it.
 
     The engine keeps `computed` (tokens with state) and `length` (tokens known: the prompt and what
-    was generated) up to date; `seated` and all below it belong to the planner.
+    was generated) up to date; `seated` and all below it belong to the planner. `turn` is the
+    number of the last step that computed some of it, `yielded` how often it was evicted for
+    another tenant. A text with several `rows` is computed that many times side by side.
     """
 
     caller: Caller
@@ -41,12 +51,15 @@ class TextEntry:
     prompt: int
     most_new: int
     job: object
+    rows: int = 1
     computed: int = field(default=0, init=False)
     length: int = field(init=False)
     seated: bool = field(default=False, init=False)
     passed: int = field(default=0, init=False)
     charged: bool = field(default=False, init=False)
     begun: bool = field(default=False, init=False)
+    turn: int = field(default=0, init=False)
+    yielded: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.length = self.prompt
@@ -59,7 +72,7 @@ class TextEntry:
     @property
     def growth(self) -> int:
         """Tokens that the text can come to hold in the cache."""
-        return self.prompt + self.most_new
+        return self.rows * (self.prompt + self.most_new)
 
 
 @dataclass(eq=False)
@@ -124,15 +137,16 @@ class Share:
         return bool(self.spans or self.inputs)
 
 
-def check_growth(prompt: int, most_new: int, cache_tokens: int) -> None:
+def check_growth(prompt: int, most_new: int, cache_tokens: int, rows: int = 1) -> None:
     """Raise ContextLengthExceeded for a text that could not be held even alone."""
-    if 0 < cache_tokens < prompt + most_new:
+    if 0 < cache_tokens < rows * (prompt + most_new):
+        beams = f", for each of {rows} beams," if rows > 1 else ""
         raise ContextLengthExceeded(
             [
                 Violation(
                     "max_new_tokens",
-                    f"{prompt} tokens of prompt and {most_new} new ones can grow to more than the"
-                    f" {cache_tokens} tokens that fit into memory",
+                    f"{prompt} tokens of prompt and {most_new} new ones{beams} can grow to more"
+                    f" than the {cache_tokens} tokens that fit into memory",
                 )
             ],
             metadata={"cache_tokens": str(cache_tokens), "prompt_tokens": str(prompt)},

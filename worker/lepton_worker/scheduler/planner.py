@@ -71,7 +71,7 @@ class Planner:
     @property
     def cache_used(self) -> int:
         """Tokens with state of the seated texts."""
-        return sum(entry.computed for entry in self._seats.taken)
+        return sum(entry.rows * entry.computed for entry in self._seats.taken)
 
     @property
     def cache_reserved(self) -> int:
@@ -85,7 +85,7 @@ class Planner:
         list without inputs.
         """
         if isinstance(entry, TextEntry):
-            check_growth(entry.prompt, entry.most_new, self.limits.cache_tokens)
+            check_growth(entry.prompt, entry.most_new, self.limits.cache_tokens, entry.rows)
             self._band(entry).add_text(entry, self._costs)
             self._changed = True
         else:
@@ -156,13 +156,13 @@ class Planner:
                 spans.append((entry, 1))
             elif rest > 1:
                 prompts.append(entry)
-        decode = len(spans)
+        decode = sum(entry.rows for entry, _ in spans)
         pieces, inputs = self._divide(prompts, self._room(decode))
         spans += pieces
         for entry, count in spans:
             if count == entry.length - entry.computed and entry.most_new:
                 fairness = self._band(entry).fairness
-                fairness.charge(entry.caller.tenant, OUTPUT_WEIGHT)
+                fairness.charge(entry.caller.tenant, entry.rows * OUTPUT_WEIGHT)
         for list_entry, _ in inputs:
             self._note_wait(list_entry, now)
             self._lists[list_entry] = None
@@ -230,5 +230,5 @@ class Planner:
                 rest = entry.length - entry.computed
                 prefill += rest if rest > 1 else 0
                 expected = self._costs.expected_new(entry.most_new)
-                decode += max(expected - entry.generated, 0)
+                decode += entry.rows * max(expected - entry.generated, 0)
         return Work(prefill, decode)

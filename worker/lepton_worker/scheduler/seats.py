@@ -1,7 +1,8 @@
 """The slots: who has one, who gets one, and who has to give it up.
 
 A text is seated when a slot is free and its full growth, prompt and most new tokens, fits into the
-cache beside that of all others seated: so a text once begun never runs out of memory. In a class
+cache beside that of all others seated: so a text once begun never runs out of memory. A text with
+several rows takes as many slots, or all of them where there are fewer. In a class
 the order is that of `order.Band`. If the next text does not fit, up to LOOK_AHEAD behind it are
 tried, but once PASSES others went past it, all wait until it fits, so that small texts cannot
 starve a large one.
@@ -24,6 +25,7 @@ class Seats:
         self._limits = limits
         self.taken: dict[TextEntry, None] = {}
         self.reserved = 0
+        self._used = 0
 
     def seat(self, bands: dict[int, Band]) -> Seating:
         """Fill the slots from the queues of the classes, the best first.
@@ -47,6 +49,7 @@ class Seats:
         del self.taken[entry]
         entry.seated = False
         self.reserved -= entry.growth
+        self._used -= self._slots(entry)
 
     def _fill(self, priority: int, band: Band, seating: Seating) -> None:
         worse = [entry for entry in self.taken if entry.caller.priority > priority]
@@ -70,13 +73,18 @@ class Seats:
                 return
 
     def _full(self, worse: list[TextEntry]) -> bool:
-        return len(self.taken) >= self._limits.slots and not worse
+        return self._used >= self._limits.slots and not worse
 
     def _take(self, entry: TextEntry) -> None:
         self.taken[entry] = None
         self.reserved += entry.growth
+        self._used += self._slots(entry)
         entry.seated = True
         entry.passed = 0
+
+    def _slots(self, entry: TextEntry) -> int:
+        """Slots that a text takes."""
+        return min(entry.rows, self._limits.slots)
 
     def _make_room(self, entry: TextEntry, worse: list[TextEntry], seating: Seating) -> bool:
         """Whether the text can be seated now; evicts from `worse` if that is what it takes."""
@@ -99,7 +107,8 @@ class Seats:
         return True
 
     def _fits(self, entry: TextEntry, victims: list[TextEntry]) -> bool:
-        if len(self.taken) - len(victims) >= self._limits.slots:
+        used = self._used - sum(map(self._slots, victims))
+        if used + self._slots(entry) > self._limits.slots:
             return False
         reserved = self.reserved - sum(victim.growth for victim in victims)
         return not self._limits.cache_tokens or reserved + entry.growth <= self._limits.cache_tokens
