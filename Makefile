@@ -105,7 +105,8 @@ images: setup  ## Build the operator's and the worker's image (CPU) with buildah
 	@$(RUN) -m localcluster image Dockerfile.operator --no-push
 	@$(RUN) -m localcluster image Dockerfile.worker --base base-torch --no-push
 
-bench: setup cluster-build  ## Measure, and write benchmarks/results/*.json
+BENCH_CLUSTER := $(if $(filter engine,$(firstword $(ARGS))),,cluster-build)
+bench: setup $(BENCH_CLUSTER)  ## Measure, and write benchmarks/results/*.json (ARGS: suites and their options)
 	$(RUN) -m lepton_bench $(ARGS)
 
 clean:  ## Remove the environment and caches of this tree

@@ -14,6 +14,7 @@ AIMS = {
     "road.operator_rss_mib_500": "≤ 200",
     "road.operator_cpu_cores_500": "≤ 0.02",
     "road.demo_answer_s_warm": "≤ 120",
+    "engine.exact_architectures": "≥ 12",
     "engine.encode_vs_padded_fifo": "≥ 3.5",
     "engine.encode_int8_vs_padded_fifo": "≥ 6",
     "engine.encode_vs_onnxruntime": "≥ 1.15",
@@ -29,6 +30,8 @@ AIMS = {
     "engine.warm_start_vs_cold": "≤ 0.1",
     "engine.cold_start_vs_transformers_serve": "≤ 0.6",
     "engine.victim_p99_ratio": "≤ 1.5",
+    "engine.gpu_vs_hbm_limit": "≥ 0.7",
+    "engine.gpu_vs_vllm": "≥ 0.9",
 }
 """What we want to reach; a figure without an aim is there to be watched."""
 
@@ -37,13 +40,19 @@ HEAD = """# Benchmarks
 Written by `make bench` from `benchmarks/results/*.json`; do not edit. The machines are small and
 shared: ratios within one run count, absolute figures illustrate.
 
-The suite `engine` puts the worker beside other servers and engines: `make bench ARGS=engine` for
-all of it (hours), `make bench ARGS='engine --quick'` for a trial whose results stay in the cache,
-`make bench ARGS='engine --only encode decode'` for parts of it, merged into the same file. Servers
-are pinned to all cores but one, their caller to the last; who is not measured is stopped meanwhile.
-Peers are installed on demand below `~/.cache/lepton/peers`, with the torch and transformers of this
-project; one that cannot be installed or started is listed as not measured, with the reason. Engines
-without a server get their input at once and answer nobody: the comparison is in their favour.
+The suite `engine` puts the worker beside other servers and engines. `make bench ARGS=engine` is all
+of it (hours). `make bench ARGS='engine --quick'` is one round with the peers that matter, 40
+minutes on two cores. `make bench ARGS='engine --trial'` is a trial whose results stay in the cache,
+and `make bench ARGS='engine --only encode decode'` runs parts, which are merged into the same file.
+Each prints its plan before it starts.
+
+Servers are pinned to all cores but one, their caller to the last; who is not measured is stopped
+meanwhile. Peers are installed on demand below `~/.cache/lepton/peers`, with the torch and
+transformers of this project, or all of them beforehand by `make bench ARGS='engine --prepare'`; one
+that cannot be installed or started is listed as not measured, with the reason. llama.cpp is
+compiled there out of the source that llama-cpp-python brings along, which takes half an hour, once.
+Engines without a server get their input at once and answer nobody: the comparison is in their
+favour.
 """
 
 
@@ -55,7 +64,9 @@ def render(suites: list[dict[str, Any]]) -> str:
 def _suite(suite: dict[str, Any]) -> str:
     machine, versions = suite["machine"], suite["versions"]
     parts = ", ".join(f"{name} {version}" for name, version in versions.items())
-    rows = [_row(figure) for figure in suite["figures"]]
+    with_aims = [figure for figure in suite["figures"] if figure["name"] in AIMS]
+    others = [figure for figure in suite["figures"] if figure["name"] not in AIMS]
+    rows = [_row(figure) for figure in [*with_aims, *_absent(suite), *others]]
     return "\n".join(
         [
             f"## {suite['suite']}",
@@ -64,12 +75,39 @@ def _suite(suite: dict[str, Any]) -> str:
             f"{machine['cpu']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
             f"load before the run {machine['load_before']}. Versions: {parts}.",
             "",
+            *_parts(suite),
             "| figure | value | aim | sample | against | remark |",
             "|---|---|---|---|---|---|",
             *rows,
             "",
             *_pictures(suite),
         ]
+    )
+
+
+def _absent(suite: dict[str, Any]) -> list[dict[str, Any]]:
+    """Figures with an aim that no run of the suite has taken yet."""
+    taken = {figure["name"] for figure in suite["figures"]}
+    note = "no run of this part yet"
+    return [
+        {"name": name, "value": None, "of": None, "against": None, "note": note}
+        for name in AIMS
+        if name.startswith(f"{suite['suite']}.") and name not in taken
+    ]
+
+
+def _parts(suite: dict[str, Any]) -> list[str]:
+    """When each part of a suite was run, in how many rounds, and who was missing."""
+    lines = [_part(name, about) for name, about in suite.get("parts", {}).items()]
+    return [*lines, ""] if lines else []
+
+
+def _part(name: str, about: dict[str, Any]) -> str:
+    rounds = "one round" if about["rounds"] == 1 else f"median of {about['rounds']} rounds"
+    missing = "; ".join(f"{who} ({why})" for who, why in about.get("missing", {}).items())
+    return (
+        f"- Part {name}: {rounds}, {about['when'][:16].replace('T', ' ')}, load before it "
+        f"{about['load_before']}{f'. Missing: {missing}' if missing else ''}."
     )
 
 

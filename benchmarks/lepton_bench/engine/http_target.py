@@ -1,7 +1,7 @@
 """Peers as targets, over HTTP: answers in one JSON document, or as server-sent events."""
 
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -47,25 +47,30 @@ class JsonTarget:
 class OpenAiTarget:
     """A decoder behind OpenAI's `/v1/completions`, streaming."""
 
-    def __init__(self, url: str, model: str) -> None:
+    def __init__(self, url: str, model: str, more: Mapping[str, Any] | None = None) -> None:
         self._url, self._model = f"{url}/v1/completions", model
+        self._more = more or {}  # fields of the request that only this server knows
         self._session = _session()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
 
-    async def ask(self, item: Item) -> AsyncGenerator[Piece, None]:
-        """Ask for a greedy answer; one piece for each event with text."""
-        body = {
+    def body(self, item: Item) -> dict[str, Any]:
+        """The request's document."""
+        return {
             "model": self._model,
             "prompt": item.text,
             "max_tokens": item.new_tokens,
             "temperature": 0,
             "stream": True,
+            **self._more,
         }
+
+    async def ask(self, item: Item) -> AsyncGenerator[Piece, None]:
+        """Ask for a greedy answer; one piece for each event with text."""
         try:
-            async with self._session.post(self._url, json=body) as answer:
+            async with self._session.post(self._url, json=self.body(item)) as answer:
                 if answer.status >= 300:
                     raise Refused(f"HTTP {answer.status}")
                 async for line in answer.content:

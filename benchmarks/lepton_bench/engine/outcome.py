@@ -75,6 +75,7 @@ class Summary:
     requests_s: float
     ttft_p50: float | None
     ttft_p99: float | None
+    gap_p50: float | None
     gap_p99: float | None
     tpot_p50: float | None
     e2e_p50: float | None
@@ -98,6 +99,7 @@ def summary(records: Sequence[Record], seconds: float) -> Summary:
         requests_s=len(whole) / seconds,
         ttft_p50=_at([record.ttft for record in heard], 0.5),
         ttft_p99=_at([record.ttft for record in heard], 0.99),
+        gap_p50=_at(gaps, 0.5),
         gap_p99=_at(gaps, 0.99),
         tpot_p50=_at([record.tpot for record in heard if record.tokens > 1], 0.5),
         e2e_p50=_at([record.e2e for record in whole], 0.5),

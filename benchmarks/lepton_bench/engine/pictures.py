@@ -6,10 +6,14 @@ from typing import Any
 
 from lepton_bench.engine.chart import Line, chart
 
+OFFERED = "requests/s that come"
 TITLES = {
-    "decode": ("New tokens over streams", "streams at once", "tokens/s"),
-    "load-goodput": ("Good answers over arrivals", "requests/s offered", "good answers/s"),
-    "load-first-token": ("First token over arrivals", "requests/s offered", "p99 in seconds"),
+    "decode": ("New tokens over streams, closed loop", "streams at once", "tokens/s"),
+    "load-tokens": ("New tokens over arrivals, open loop", OFFERED, "tokens/s"),
+    "load-goodput": ("Good answers over arrivals, open loop", OFFERED, "good answers/s"),
+    "load-first-token": ("First token over arrivals, p50", OFFERED, "seconds"),
+    "load-first-token-p99": ("First token over arrivals, p99", OFFERED, "seconds"),
+    "load-gap-p99": ("Gap between messages over arrivals, p99", OFFERED, "seconds"),
 }
 """Title, words under the picture, words beside it."""
 

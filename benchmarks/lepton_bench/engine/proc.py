@@ -11,6 +11,7 @@ PROC = Path("/proc")
 class Stat:
     """The fields of /proc/PID/stat that count here; times in clock ticks."""
 
+    parent: int
     session: int
     state: str
     ticks: int
@@ -20,7 +21,12 @@ class Stat:
 def read_stat(text: str) -> Stat:
     """Fields of a line of /proc/PID/stat; the command in brackets may hold anything."""
     fields = text.rpartition(")")[2].split()
-    return Stat(session=int(fields[3]), state=fields[0], ticks=sum(map(int, fields[11:15])))
+    return Stat(
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        state=fields[0],
+        ticks=sum(map(int, fields[11:15])),
+    )
 
 
 def peak_kib(text: str) -> int:
@@ -40,3 +46,9 @@ def of_session(session: int) -> Iterator[tuple[int, Stat]]:
             continue
         if stat.session == session and stat.state != "Z":
             yield int(folder.name), stat
+
+
+def grandchildren(session: int) -> list[int]:
+    """Processes of a session whose parent is a child of its first process."""
+    parents = {pid: stat.parent for pid, stat in of_session(session)}
+    return [pid for pid, parent in parents.items() if parents.get(parent) == session]

@@ -1,54 +1,45 @@
 """How each contestant is started, with the settings that its documentation recommends."""
 
-import asyncio
 import json
-import re
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lepton_bench.engine.contestants import Contestant, Engine, Server
-from lepton_bench.engine.environments import Environment, prepare
 from lepton_bench.engine.grpc_target import GrpcTarget
 from lepton_bench.engine.http_target import JsonTarget, OpenAiTarget
+from lepton_bench.engine.installs import (
+    CTRANSLATE2,
+    GGUF,
+    KSERVE,
+    LITSERVE,
+    LLAMA,
+    MLSERVER,
+    ONNX,
+    OPENVINO,
+    OPENVINO_GENAI,
+    SERVE,
+    export_gguf,
+    export_onnx,
+    gguf_file,
+    module,
+    onnx_file,
+)
 from lepton_bench.engine.models import CACHE, Shape
-from lepton_bench.engine.options import OURS
 from lepton_bench.engine.order import Cores
 from lepton_bench.engine.processes import Child, single_purpose
+from lepton_bench.engine.worker_help import quantization
 from lepton_bench.engine.workload import Item
 
 LOGS = CACHE / "bench-logs"
 
-SERVE = Environment(("openai==3.54.0", "fastapi==0.165.0", "uvicorn==0.54.0"))
-LITSERVE = Environment(("litserve==0.2.19",))
-KSERVE = Environment(("kserve==0.21.0",))
-MLSERVER = Environment(("mlserver==1.7.1", "uvloop==0.21.0"))
-"""Its worker processes ask for an event loop in a way that newer uvloop refuses."""
-ONNX = Environment(("onnxruntime==1.32.0", "onnx==1.23.2", "onnxscript==0.7.2"))
-OPENVINO = Environment(("openvino==2026.4.1",))
-CTRANSLATE2 = Environment(("ctranslate2==4.8.5",))
-
-ENCODER_PEERS = (
-    "litserve-8",
-    "litserve-32",
-    "mlserver",
-    "kserve",
-    "onnxruntime",
-    "onnxruntime-int8",
-    "openvino",
-)
-DECODER_PEERS = ("transformers-serve", "transformers-serve-cb", "transformers-cb", "ctranslate2")
-PADDED = ("litserve-8", "litserve-32", "mlserver")
-"""Servers that join requests to batches, padded to the longest."""
-
-SERVERS = (*PADDED, "kserve")
-"""The last joins no requests: each text is a batch."""
-
 CB = ("--continuous-batching", "--cb-num-blocks", "64", "--cb-max-batch-tokens", "512")
 """Cache of 16 k tokens; by default it takes most of the machine's memory."""
+
+
+SLOTS = 16
+"""Texts that llama.cpp's server has room for at once, each of the model's longest."""
 
 
 def free_port() -> int:
@@ -115,6 +106,13 @@ class Roster:
             "transformers-serve-cb": lambda shape: self._serve(shape, CB),
             "transformers-cb": self._batching,
             "ctranslate2": self._ctranslate2,
+            "llama-cpp": lambda shape: self._llama(shape, "llama-cpp", "f16"),
+            "llama-cpp-int8": lambda shape: self._llama(shape, "llama-cpp-int8", "q8_0"),
+            "openvino-genai": lambda shape: self._genai(shape, "openvino-genai", "f16", "f32"),
+            "openvino-genai-bf16": lambda shape: self._genai(
+                shape, "openvino-genai-bf16", "f16", "bf16"
+            ),
+            "openvino-genai-int8": lambda shape: self._genai(shape, "openvino-genai-int8", "q8_0"),
         }
         return makers[name](shape)
 
@@ -136,7 +134,7 @@ class Roster:
 
     def _litserve(self, shape: Shape, batch: int) -> Contestant:
         port, name = free_port(), f"litserve-{batch}"
-        command = _module(LITSERVE, "litserve_server", shape.folder, shape.task, port, batch)
+        command = module(LITSERVE, "litserve_server", shape.folder, shape.task, port, batch)
         return Server(
             name,
             self._spawner(name, command, LITSERVE.ensure),
@@ -149,7 +147,7 @@ class Roster:
 
     def _kserve(self, shape: Shape) -> Contestant:
         port = free_port()
-        command = _module(KSERVE, "kserve_server", shape.folder, shape.task, port)
+        command = module(KSERVE, "kserve_server", shape.folder, shape.task, port)
         return Server(
             "kserve",
             self._spawner("kserve", command, KSERVE.ensure),
@@ -179,27 +177,52 @@ class Roster:
         )
 
     def _onnxruntime(self, shape: Shape, suffix: str) -> Contestant:
-        file = exported(shape).with_suffix(suffix)
+        file = onnx_file(shape).with_suffix(suffix)
         name = "onnxruntime-int8" if "int8" in suffix else "onnxruntime"
-        command = _module(ONNX, "onnxruntime_engine", shape.folder, file, self.threads)
-        steps = (ONNX.ensure, lambda: _export(shape))
+        command = module(ONNX, "onnxruntime_engine", shape.folder, file, self.threads)
+        steps = (ONNX.ensure, lambda: export_onnx(shape))
         return Engine(name, self._spawner(name, command, *steps, talks=True))
 
     def _openvino(self, shape: Shape) -> Contestant:
-        command = _module(OPENVINO, "openvino_engine", shape.folder, exported(shape), self.threads)
-        steps = (OPENVINO.ensure, ONNX.ensure, lambda: _export(shape))
+        command = module(OPENVINO, "openvino_engine", shape.folder, onnx_file(shape), self.threads)
+        steps = (OPENVINO.ensure, ONNX.ensure, lambda: export_onnx(shape))
         return Engine("openvino", self._spawner("openvino", command, *steps, talks=True))
 
     def _ctranslate2(self, shape: Shape) -> Contestant:
         converted = shape.folder / "ctranslate2"
-        command = _module(
+        command = module(
             CTRANSLATE2, "ctranslate2_engine", shape.folder, converted, "int8", self.threads
         )
         spawn = self._spawner("ctranslate2", command, CTRANSLATE2.ensure, talks=True)
         return Engine("ctranslate2", spawn)
 
+    def _genai(self, shape: Shape, name: str, kind: str, *hint: str) -> Contestant:
+        file = gguf_file(shape, kind)
+        command = module(
+            OPENVINO_GENAI, "openvino_genai_engine", shape.folder, file, self.threads, *hint
+        )
+        steps = (OPENVINO_GENAI.ensure, GGUF.ensure, lambda: export_gguf(shape, kind))
+        return Engine(name, self._spawner(name, command, *steps, talks=True))
+
+    def _llama(self, shape: Shape, name: str, kind: str) -> Contestant:
+        port = free_port()
+        # fmt: off
+        command = [
+            str(LLAMA.program), "--model", str(gguf_file(shape, kind)), "--host", "127.0.0.1",
+            "--port", str(port), "--threads", str(self.threads),
+            "--threads-batch", str(self.threads), "--parallel", str(SLOTS),
+            "--ctx-size", str(SLOTS * shape.positions),
+        ]
+        # fmt: on
+        steps = (LLAMA.ensure, GGUF.ensure, lambda: export_gguf(shape, kind))
+        return Server(
+            name,
+            self._spawner(name, command, *steps),
+            lambda: OpenAiTarget(f"http://127.0.0.1:{port}", "model", {"ignore_eos": True}),
+        )
+
     def _batching(self, shape: Shape) -> Contestant:
-        command = _module(None, "batching_engine", shape.folder)
+        command = module(None, "batching_engine", shape.folder)
         return Engine("transformers-cb", self._spawner("transformers-cb", command, talks=True))
 
     def _serve(self, shape: Shape, flags: Sequence[str]) -> Contestant:
@@ -217,22 +240,6 @@ class Roster:
             self._spawner(name, command, SERVE.ensure),
             lambda: OpenAiTarget(f"http://127.0.0.1:{port}", str(shape.folder)),
         )
-
-
-def _module(environment: Environment | None, name: str, *arguments: object) -> list[str]:
-    python = environment.python if environment else sys.executable
-    return [python, "-m", f"lepton_bench.engine.peers.{name}", *map(str, arguments)]
-
-
-def exported(shape: Shape) -> Path:
-    """Where an encoder lies as ONNX."""
-    return shape.folder / "onnx" / "model.onnx"
-
-
-def _export(shape: Shape) -> None:
-    if not exported(shape).with_suffix(".int8.onnx").exists():
-        command = _module(ONNX, "export_onnx", shape.folder, shape.task, exported(shape))
-        prepare(command, "the export to ONNX")
 
 
 def mlserver_settings(shape: Shape, port: int) -> dict[str, dict[str, Any]]:
@@ -258,24 +265,3 @@ def mlserver_settings(shape: Shape, port: int) -> dict[str, dict[str, Any]]:
 def _v2_body(item: Item) -> dict[str, Any]:
     text = {"name": "texts", "shape": [1], "datatype": "BYTES", "data": [item.text]}
     return {"inputs": [text]}
-
-
-def quantization(weights: str) -> str:
-    """Value of the worker's option for a way to hold weights."""
-    return "none" if weights == "float32" else weights
-
-
-def offered_by(help_text: str) -> frozenset[str]:
-    """Values that a worker's help names for `--quantization`."""
-    option = re.search(r"\n\s+--quantization\b(.*?)\[LEPTON_QUANTIZATION\]", help_text, re.DOTALL)
-    words = set(re.findall(r"\w+", option[1])) if option else set()
-    return frozenset(words & {"none", *OURS})
-
-
-async def offered(worker: Sequence[str]) -> frozenset[str]:
-    """Values that the worker has for `--quantization`."""
-    process = await asyncio.create_subprocess_exec(
-        *worker, "--help", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    output, _ = await process.communicate()
-    return offered_by(output.decode())

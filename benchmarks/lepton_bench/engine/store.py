@@ -13,8 +13,8 @@ from lepton_bench.engine.models import CACHE
 from lepton_bench.engine.options import PARTS
 from lepton_bench.figures import Figure
 
-QUICK = CACHE / "bench-quick"
-"""Where quick runs leave what they found: it is no result."""
+TRIAL = CACHE / "bench-trial"
+"""Where trials leave what they found: it is no result."""
 
 Document = dict[str, Any]
 
@@ -101,6 +101,6 @@ def write(
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def place(quick: bool) -> Path:
-    """The file of results, or that of quick trials."""
-    return (QUICK if quick else figures.RESULTS) / "engine.json"
+def place(trial: bool) -> Path:
+    """The file of results, or that of trials."""
+    return (TRIAL if trial else figures.RESULTS) / "engine.json"

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
 from lepton_bench import figures, page
-from lepton_bench.engine import options, order, pictures, store
+from lepton_bench.engine import installs, options, order, pictures, plan, preparation, store
 from lepton_bench.engine.context import Context
 from lepton_bench.engine.options import Options
 from lepton_bench.engine.parts import (
@@ -21,12 +21,15 @@ from lepton_bench.engine.parts import (
     cold,
     decode,
     encode,
+    gpu,
     limits,
+    mixes,
     open_load,
     overhead,
     victim,
 )
-from lepton_bench.engine.roster import Roster, offered
+from lepton_bench.engine.roster import Roster
+from lepton_bench.engine.worker_help import offered
 
 Part = Callable[[Context], Awaitable[None]]
 
@@ -35,11 +38,13 @@ MEASURES: dict[str, Part] = {
     "encode": encode.measure,
     "decode": decode.measure,
     "long": decode.measure_long,
+    "mixes": mixes.measure,
     "load": open_load.measure,
     "victim": victim.measure,
     "cancel": cancel.measure,
     "cold": cold.measure,
     "overhead": overhead.measure,
+    "gpu": gpu.measure,
 }
 
 
@@ -59,18 +64,21 @@ async def _run(chosen: Options, words: str) -> int:
     os.sched_setaffinity(0, cores.client)
     values = await offered(chosen.worker)
     console = Console(stderr=True)
-    failed = 0
+    if chosen.prepare:
+        return await preparation.prepare(chosen, console)
+    failed, steps = 0, plan.planned(chosen)
+    console.print(plan.table(steps, chosen.rounds), markup=False, highlight=False)
     with _progress(console) as progress:
-        bar = progress.add_task("", total=len(chosen.parts))
+        bar = progress.add_task("", total=sum(step.seconds for step in steps))
         context = Context(
             chosen,
             Roster(cores, chosen.worker, values),
             lambda text: progress.update(bar, description=text),
         )
-        for part in chosen.parts:
-            progress.update(bar, description=part)
-            failed += not await _part(part, context, words, about, console)
-            progress.advance(bar)
+        for step in steps:
+            progress.update(bar, description=step.part)
+            failed += not await _part(step.part, context, words, about, console)
+            progress.advance(bar, step.seconds)
     return 1 if failed else 0
 
 
@@ -79,7 +87,7 @@ def _progress(console: Console) -> Progress:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         Elapsed(),
         console=console,
     )
@@ -104,7 +112,7 @@ async def _part(
 
 def _write(part: str, context: Context, words: str, about: dict[str, object], load: float) -> None:
     chosen, now = context.options, datetime.now(UTC)
-    path = store.place(chosen.quick)
+    path = store.place(chosen.trial)
     command = f"make bench ARGS='{words}'" if " " in words else f"make bench ARGS={words}"
     how = {
         "when": now.isoformat(timespec="seconds"),
@@ -115,22 +123,12 @@ def _write(part: str, context: Context, words: str, about: dict[str, object], lo
         "missing": dict(sorted(context.missing.items())),
     }
     document = store.with_part(store.load(path), part, how, context.figures, context.curves)
-    versions = {**figures.versions("absent"), **context.versions, **peer_versions()}
+    versions = {**figures.versions("absent"), **context.versions, **installs.versions()}
     versions.pop("kubernetes_server")
     store.write(path, document, now=now, command=command, about=about, versions=versions)
-    pictures.draw(document["curves"], store.QUICK if chosen.quick else page.IMAGES)
-    if not chosen.quick:
+    pictures.draw(document["curves"], store.TRIAL if chosen.trial else page.IMAGES)
+    if not chosen.trial:
         page.write()
-
-
-def peer_versions() -> dict[str, str]:
-    """Versions of the peers' packages, as their environments name them."""
-    from lepton_bench.engine import roster
-    from lepton_bench.engine.environments import Environment
-
-    found = [value for value in vars(roster).values() if isinstance(value, Environment)]
-    pairs = (made.requirements[0].split("==") for made in found if (made.folder).exists())
-    return {f"peer {name}": version for name, version in pairs}
 
 
 def _show(part: str, context: Context, console: Console) -> None:

@@ -97,6 +97,15 @@ def prompts(
     return result
 
 
+def together(first: Item, second: Item) -> Item:
+    """The texts of both as one prompt, otherwise as the second."""
+    return replace(
+        second,
+        text=f"{first.text} {second.text}",
+        prompt_tokens=first.prompt_tokens + second.prompt_tokens,
+    )
+
+
 def with_cancelled(items: Sequence[Item], share: float, seed: int) -> list[Item]:
     """The same, but a share of the callers hangs up half-way through the answer."""
     dice = random.Random(seed)

@@ -7,7 +7,7 @@ import pytest
 from lepton_bench.engine.context import ours_of
 from lepton_bench.engine.http_target import event_text
 from lepton_bench.engine.models import SHAPES
-from lepton_bench.engine.options import PARTS, parse
+from lepton_bench.engine.options import PARTS, QUICK_PEERS, parse
 from lepton_bench.engine.order import Cores, alternating, split
 from lepton_bench.engine.outcome import summary
 from lepton_bench.engine.parts.encode import best_of, furthest
@@ -15,9 +15,9 @@ from lepton_bench.engine.parts.open_load import Point, kept
 from lepton_bench.engine.parts.overhead import step_seconds
 from lepton_bench.engine.peers.line_loop import sorted_batches
 from lepton_bench.engine.proc import Stat, peak_kib, read_stat
-from lepton_bench.engine.roster import offered_by
 from lepton_bench.engine.suite import MEASURES
 from lepton_bench.engine.target import Refused
+from lepton_bench.engine.worker_help import offered_by
 
 
 def test_rounds_alternate() -> None:
@@ -48,7 +48,7 @@ def test_batches_are_of_like_length_within_the_budget() -> None:
 
 def test_a_line_of_the_process_table_is_read_behind_the_command() -> None:
     fields = "S 1 10 42 0 -1 0 0 0 0 0 7 3 2 1 20 0"
-    assert read_stat(f"99 (odd) name) {fields}") == Stat(session=42, state="S", ticks=13)
+    assert read_stat(f"99 (odd) name) {fields}") == Stat(parent=1, session=42, state="S", ticks=13)
 
 
 def test_peak_memory_of_the_living_and_the_ended() -> None:
@@ -121,6 +121,8 @@ def test_options_have_quick_and_full_sizes() -> None:
     assert quick.parts == ("limits", "cold")  # in the order in which they run
     assert (full.rounds, quick.rounds) == (4, 1)
     assert (full.peers, quick.peers) == (None, ())
+    assert parse(["--quick"]).peers == QUICK_PEERS
+    assert (quick.trial, parse(["--trial"]).trial) == (False, True)
     assert quick.sizes.open_seconds < full.sizes.open_seconds
     assert parse(["--large"]).sizes.decoder == "d2"
     assert parse(["--worker", "a --b c"]).worker == ("a", "--b", "c")

@@ -49,7 +49,8 @@ def test_what_is_written_is_read_again_and_makes_a_page(tmp_path: Path) -> None:
     path = tmp_path / "engine.json"
     assert store.load(path) == store.empty()
     curves = [Curve("decode", "a", ((1.0, 2.0),))]
-    document = store.with_part(store.empty(), "decode", {}, [figure("engine.x")], curves)
+    run = {"rounds": 3, "when": NOW.isoformat(), "load_before": 0.1}
+    document = store.with_part(store.empty(), "decode", run, [figure("engine.x")], curves)
     machine = {"cpu": "c", "cores": 2, "memory_gib": 1, "kernel": "k", "load_before": 0}
     for peer in ("a", "b"):
         store.write(
@@ -59,9 +60,10 @@ def test_what_is_written_is_read_again_and_makes_a_page(tmp_path: Path) -> None:
     assert document["versions"] == {"peer a": "1", "peer b": "1"}
     text = page.render([json.loads(path.read_text())])
     assert "| `engine.x` | 1 ratio |" in text
+    assert "- Part decode: median of 3 rounds, 2026-11-22 00:00" in text
     assert "![decode](images/bench-decode.svg)" in text
 
 
-def test_quick_runs_are_no_results() -> None:
-    assert store.place(quick=False).parent.name == "results"
-    assert store.place(quick=True).parent.name == "bench-quick"
+def test_trials_are_no_results() -> None:
+    assert store.place(trial=False).parent.name == "results"
+    assert store.place(trial=True).parent.name == "bench-trial"

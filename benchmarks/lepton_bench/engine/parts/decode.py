@@ -2,19 +2,27 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lepton_bench.engine import target
 from lepton_bench.engine.contestants import Contestant, Run, Server
 from lepton_bench.engine.context import Context, Curve, ours_of
 from lepton_bench.engine.models import Shape
 from lepton_bench.engine.outcome import by_processor, median, ratio
+from lepton_bench.engine.parts import latency
 from lepton_bench.engine.parts.limits import BYTES, known, weight_bytes
-from lepton_bench.engine.roster import DECODER_PEERS
+from lepton_bench.engine.peer_names import CPP_8, CPP_16, DECODER_PEERS, ENGINES
 from lepton_bench.engine.workload import EVEN_PROMPTS, LONG_PROMPTS, Item, prompts
 
 SEED = 5
 LONG_STREAMS, LONG_NEW = 8, 24
 BATCHING = ("transformers-serve-cb", "transformers-cb")
+HELLO = [Item("ba " * length, length, 8) for length in (40, 80)]
+"""What warms a contestant up: none of the prompts that are measured, whose states would be kept."""
+
+Loads = dict[int, list[Item]]
+"""Requests by streams."""
+
 Runs = dict[tuple[str, int], list[Run]]
 """By contestant and streams."""
 
@@ -25,12 +33,17 @@ async def measure(context: Context) -> None:
     sizes = context.options.sizes
     shape = context.shape(sizes.decoder)
     writer = context.writer(shape)
-    most = max(sizes.streams) * sizes.waves
-    items = prompts(writer, most, EVEN_PROMPTS, sizes.new_tokens, SEED)
-    loads = {streams: items[: streams * sizes.waves] for streams in sizes.streams}
+    loads = [
+        {
+            streams: prompts(writer, streams * sizes.waves, EVEN_PROMPTS, sizes.new_tokens, SEED)
+            for streams in sizes.streams
+        }
+        for _ in range(context.options.rounds)
+    ]
     runs, same = await _taken(context, shape, loads, DECODER_PEERS)
-    _pairs(context, shape, runs)
-    _limit(context, shape, runs, items)
+    _pairs(context, runs)
+    latency.compare(context, runs, _ours(runs))
+    _limit(context, shape, runs, loads[0][1])
     _absolute(context, shape, runs, "decode")
     _agreement(context, same)
     _curves(context, runs)
@@ -41,36 +54,45 @@ async def measure_long(context: Context) -> None:
     sizes = context.options.sizes
     shape = context.shape(sizes.decoder)
     writer = context.writer(shape)
-    items = prompts(writer, sizes.long_requests, LONG_PROMPTS, LONG_NEW, SEED + 1)
-    runs, _ = await _taken(context, shape, {LONG_STREAMS: items}, BATCHING)
+    loads = [
+        {LONG_STREAMS: prompts(writer, sizes.long_requests, LONG_PROMPTS, LONG_NEW, SEED + 1)}
+        for _ in range(context.options.rounds)
+    ]
+    runs, _ = await _taken(context, shape, loads, (*BATCHING, "llama-cpp"))
     for name, theirs in (
         ("long_prompts_vs_transformers_cb", "transformers-serve-cb"),
         ("long_prompts_vs_transformers_cb_engine", "transformers-cb"),
+        ("long_prompts_vs_llama_cpp", "llama-cpp"),
     ):
         _pair(context, name, _ours(runs), theirs, LONG_STREAMS, runs)
     _absolute(context, shape, runs, "long")
 
 
 async def _taken(
-    context: Context, shape: Shape, loads: dict[int, list[Item]], peers: Sequence[str]
+    context: Context, shape: Shape, loads: Sequence[Loads], peers: Sequence[str]
 ) -> tuple[Runs, dict[str, str]]:
-    """All runs, and each server's answer to the first item."""
+    """All runs, each round with its own prompts, and each server's answer to one of the first."""
     runs: Runs = defaultdict(list)
     answers: dict[str, str] = {}
+    asked = backwards(next(iter(loads[0].values()))[0])
 
     async def one(contestant: Contestant, number: int) -> None:
         if number == 0:
-            first = next(iter(loads.values()))
-            await contestant.run(first[:2], 2)  # warms up
+            await contestant.run(HELLO, 2)  # warms up
             if isinstance(contestant, Server):
-                answers[contestant.name] = (await target.whole(contestant.target, first[0]))[0]
-        for streams, items in loads.items():
+                answers[contestant.name] = (await target.whole(contestant.target, asked))[0]
+        for streams, items in loads[number].items():
             runs[contestant.name, streams].append(await contestant.run(items, streams))
 
-    ours = context.ours(shape, batch=max(loads))
+    ours = context.ours(shape, batch=max(loads[0]))
     async with context.started([*ours, *context.peers(peers, shape)]) as running:
         await context.rounds(running, one)
     return runs, answers
+
+
+def backwards(item: Item) -> Item:
+    """The same words in reversed order: another prompt, which leaves no state for this one."""
+    return replace(item, text=" ".join(reversed(item.text.split())))
 
 
 def speed(runs: Runs, name: str, streams: int) -> float | None:
@@ -86,7 +108,7 @@ def _ours(runs: Runs) -> str:
     return ours_of([name for name, _ in runs]) or "lepton-float16"
 
 
-def _pairs(context: Context, shape: Shape, runs: Runs) -> None:
+def _pairs(context: Context, runs: Runs) -> None:
     ours = _ours(runs)
     for streams in context.options.sizes.streams:
         for theirs, name in (
@@ -99,19 +121,23 @@ def _pairs(context: Context, shape: Shape, runs: Runs) -> None:
                 _pair(context, f"{name}_c{streams}_auto", "lepton-auto", theirs, streams, runs)
         name = f"decode_int8_vs_ctranslate2_c{streams}"
         _pair(context, name, "lepton-int8", "ctranslate2", streams, runs)
-    context.figure(
-        "decode_vs_best_cpp_c8",
-        None,
-        "ratio",
-        note="llama.cpp's Python package has to be compiled, OpenVINO GenAI's export needs an "
-        "older transformers: neither is part of this run",
-    )
+        for name, mine, others in (
+            ("decode_vs_best_cpp", ("lepton-float16", "lepton-bfloat16"), CPP_16),
+            ("decode_int8_vs_best_cpp", ("lepton-int8",), CPP_8),
+        ):
+            ours_best, best = fastest(runs, mine, streams), fastest(runs, others, streams)
+            _pair(context, f"{name}_c{streams}", ours_best, best, streams, runs)
+
+
+def fastest(runs: Runs, names: Sequence[str], streams: int) -> str:
+    """The fastest of those that took part; the first one named when none did."""
+    return max(names, key=lambda name: speed(runs, name, streams) or 0.0)
 
 
 def _pair(context: Context, name: str, ours: str, theirs: str, streams: int, runs: Runs) -> None:
     mine, other = speed(runs, ours, streams), speed(runs, theirs, streams)
     value = ratio(mine, other)
-    kind = "engine without a server" if theirs in ("transformers-cb", "ctranslate2") else "server"
+    kind = "engine without a server" if theirs in ENGINES else "server"
     context.figure(
         name,
         value,

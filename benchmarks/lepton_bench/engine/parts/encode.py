@@ -9,7 +9,7 @@ from lepton_bench.engine.context import Context
 from lepton_bench.engine.models import Shape
 from lepton_bench.engine.outcome import by_processor, median, ratio
 from lepton_bench.engine.parts.limits import known
-from lepton_bench.engine.roster import ENCODER_PEERS, PADDED, SERVERS
+from lepton_bench.engine.peer_names import ENCODER_PEERS, PADDED, SERVERS
 from lepton_bench.engine.workload import ENCODED, Item, texts
 
 CALLERS = 32

@@ -1,6 +1,7 @@
 """Part `load`: Poisson arrivals below and above the capacity; latency and goodput over load."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lepton_bench.engine import load
@@ -16,13 +17,40 @@ from lepton_bench.engine.outcome import (
     steady_rate,
     summary,
 )
-from lepton_bench.engine.workload import CHAT_ANSWERS, CHAT_PROMPTS, Item, arrivals, prompts
+from lepton_bench.engine.peer_names import RIVALS
+from lepton_bench.engine.workload import (
+    CHAT_ANSWERS,
+    CHAT_PROMPTS,
+    Item,
+    Writer,
+    arrivals,
+    prompts,
+)
 
 SEED = 7
 STREAMS = 16
 """Callers of the closed loop that tells the capacity."""
 
-PEER = "transformers-serve-cb"
+
+WORDS = {
+    "ttft_p50": "first token p50",
+    "ttft_p99": "p99",
+    "gap_p50": "gap p50",
+    "gap_p99": "p99",
+    "e2e_p99": "end p99",
+}
+"""Latencies in seconds that are written down at each rate."""
+
+FIELDS = ("new_tokens_s", *WORDS)
+
+PICTURES = {
+    "load-tokens": "new_tokens_s",
+    "load-goodput": "good",
+    "load-first-token": "ttft_p50",
+    "load-first-token-p99": "ttft_p99",
+    "load-gap-p99": "gap_p99",
+}
+"""What is drawn over the requests that come in a second."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +66,18 @@ class Point:
 
 
 async def measure(context: Context) -> None:
-    """Ours and transformers' continuous batching, each at shares of its own capacity."""
+    """Ours and the servers of peers, each at shares of its own capacity."""
     sizes = context.options.sizes
     shape = context.shape(sizes.decoder)
-    writer = context.writer(shape)
-    items = prompts(writer, 64, CHAT_PROMPTS, CHAT_ANSWERS, SEED)
     points: dict[str, list[list[Point]]] = {}
 
     async def one(contestant: Contestant, number: int) -> None:
         assert isinstance(contestant, Server)
-        taken = await _sweep(context, contestant, items, number)
+        taken = await _sweep(context, contestant, context.writer(shape), number)
         points.setdefault(contestant.name, []).append(taken)
 
     ours = context.main(shape, batch=STREAMS)
-    async with context.started([*ours, *context.peers((PEER,), shape)]) as running:
+    async with context.started([*ours, *context.peers(tuple(RIVALS), shape)]) as running:
         await context.rounds(running, one)
     for name, rounds in points.items():
         _figures(context, name, rounds)
@@ -88,26 +114,33 @@ def patient(item: Item, pace: float) -> Item:
 
 
 async def _drive(
-    server: Server, items: Sequence[Item], rate: float, seconds: float, seed: int
+    server: Server, items: Callable[[int], list[Item]], rate: float, seconds: float, seed: int
 ) -> list[Record]:
     moments = arrivals(rate, seconds, seed)
-    asked = [items[place % len(items)] for place in range(len(moments))]
+    asked = items(len(moments))
     longest = max((item.patience or 0.0 for item in asked), default=0.0)
     return await load.opened(server.target, asked, moments, longest + 1)
 
 
-async def _sweep(
-    context: Context, server: Server, items: Sequence[Item], number: int
-) -> list[Point]:
-    await server.run(items[:2], 2)  # warms up
-    some = items[: context.options.sizes.capacity_requests]
-    pace, most = await single(server, items), await capacity(server, some)
+async def _sweep(context: Context, server: Server, writer: Writer, number: int) -> list[Point]:
+    def chats(count: int) -> list[Item]:
+        """Prompts that nobody has asked before: a state that is kept helps with none."""
+        return prompts(writer, count, CHAT_PROMPTS, CHAT_ANSWERS, SEED + number)
+
+    await server.run(chats(2), 2)  # warms up
+    pace = await single(server, chats(3))
+    most = await capacity(server, chats(context.options.sizes.capacity_requests))
     seconds = context.options.sizes.open_seconds
-    hurried = [patient(item, pace) for item in items]
     points = []
     for share in context.options.sizes.shares:
         context.tell(f"{server.name}: {share:g} of its capacity for {seconds:g} s")
-        records = await _drive(server, hurried, share * most, seconds, SEED + number)
+        records = await _drive(
+            server,
+            lambda count: [patient(item, pace) for item in chats(count)],
+            share * most,
+            seconds,
+            SEED + number,
+        )
         if records:
             found = summary(records, seconds)
             good = goodput(records, pace, seconds)
@@ -130,38 +163,45 @@ def _figures(context: Context, name: str, rounds: Sequence[Sequence[Point]]) -> 
     for points in rounds:
         for point in points:
             by_share.setdefault(point.share, []).append(point)
-    rows = [_merged(context, name, share, points) for share, points in sorted(by_share.items())]
-    pictures = ("load-goodput", "load-first-token")
-    for place, picture in enumerate(pictures, start=1):
-        line = tuple((row[0], row[place]) for row in rows if row[place] is not None)
-        context.curves.append(Curve(picture, name, line))  # type: ignore[arg-type]
+    merged = [middle(by_share[share]) for share in sorted(by_share)]
+    for picture, field in PICTURES.items():
+        line = tuple(
+            (row["rate"] or 0.0, value) for row in merged if (value := row[field]) is not None
+        )
+        context.curves.append(Curve(picture, name, line))
+    for share, row in zip(sorted(by_share), merged, strict=True):
+        _figure(context, name, share, row, by_share[share])
     context.figure(
         f"goodput_kept_at_overload.{name}", kept(rounds), "ratio", against="its own peak"
     )
 
 
-def _merged(
-    context: Context, name: str, share: float, points: Sequence[Point]
-) -> tuple[float, float | None, float | None]:
-    rate = median([point.rate for point in points]) or 0.0
-    good = median([point.good for point in points])
-    first = median([point.found.ttft_p99 for point in points])
-    end = median([point.found.e2e_p99 for point in points])
-    errors: dict[str, int] = {}
+def middle(points: Sequence[Point]) -> dict[str, float | None]:
+    """Medians over the rounds of one rate."""
+    found = {field: median([getattr(point.found, field) for point in points]) for field in FIELDS}
+    return {
+        **found,
+        "rate": median([point.rate for point in points]) or 0.0,
+        "good": median([point.good for point in points]),
+    }
+
+
+def _figure(
+    context: Context, name: str, share: float, row: dict[str, float | None], points: list[Point]
+) -> None:
+    errors = Counter[str]()
     for point in points:
-        for code, count in point.found.errors.items():
-            errors[code] = errors.get(code, 0) + count
+        errors.update(point.found.errors)
     words = [
-        f"{rate:.2f} requests/s offered",
-        f"first token p99 {first:.3g} s" if first is not None else "",
-        f"end p99 {end:.3g} s" if end is not None else "",
+        f"{row['rate']:.2f} requests/s offered",
+        f"{row['new_tokens_s']:.3g} new tokens/s",
+        *(f"{word} {row[field]:.3g} s" for field, word in WORDS.items() if row[field] is not None),
         ", ".join(f"{count} {code}" for code, count in sorted(errors.items())),
     ]
     context.figure(
         f"goodput_requests_s_at_{share:g}.{name}",
-        good,
+        row["good"],
         "1/s",
         sum(point.found.requests for point in points),
         note=", ".join(word for word in words if word),
     )
-    return rate, good, first
