@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from lepton_worker.backends.base import DecoderSequence, Progress, Span
-from lepton_worker.backends.native.decoder import SlotDecoder
+from lepton_worker.backends.native.decoder import SlotDecoder, TextDecoder
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.model import Model
 from lepton_worker.request import Sampling, Task, TokenLogprob, Tokens
@@ -185,7 +185,7 @@ def left(text: DecoderSequence) -> int:
 
 
 def finish(
-    decoder: SlotDecoder, texts: Sequence[DecoderSequence], chunk: int = LONGEST
+    decoder: TextDecoder, texts: Sequence[DecoderSequence], chunk: int = LONGEST
 ) -> dict[DecoderSequence, list[Progress]]:
     """Run texts that have not begun side by side until each has its tokens, then release them."""
     known = {text: decoder.begin(text) for text in texts}

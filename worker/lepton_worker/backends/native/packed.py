@@ -57,18 +57,8 @@ class PackedForward:
         if self._begin_segments is not None:
             self._begin_segments(segments(works), kept)
         step, ids, positions = self._step(works)
-        self._cache.step = step
-        with torch.inference_mode(), running(step):
-            logits: torch.Tensor = self._module(
-                input_ids=ids[None],
-                position_ids=positions[None],
-                past_key_values=self._cache,
-                use_cache=True,
-                **arguments,
-            ).logits[0]
-            if step.attended != self._store.layers:
-                raise TaskNotSupported("some layers have an attention of their own")
-            self._checked = True
+        with torch.inference_mode():
+            logits = self._logits(step, ids, positions, arguments)
             if not self._keeps and len(wanted) < total:
                 logits = logits[self._tensor(wanted)]
             logits = logits[: len(wanted)].float()
@@ -76,6 +66,24 @@ class PackedForward:
         for work in works:
             work.slot.known = work.end
         return logits, fine
+
+    def _logits(
+        self, step: Step, ids: torch.Tensor, positions: torch.Tensor, arguments: dict[str, Any]
+    ) -> torch.Tensor:
+        """The module's logits [rows, vocabulary] of one packed row."""
+        self._cache.step = step
+        with running(step):
+            found: torch.Tensor = self._module(
+                input_ids=ids[None],
+                position_ids=positions[None],
+                past_key_values=self._cache,
+                use_cache=True,
+                **arguments,
+            ).logits[0]
+        if step.attended != self._store.layers:
+            raise TaskNotSupported("some layers have an attention of their own")
+        self._checked = True
+        return found
 
     def _step(self, works: Sequence[Work]) -> tuple[Step, torch.Tensor, torch.Tensor]:
         """The step, its tokens and their positions."""

@@ -1,0 +1,54 @@
+"""The decoder on pages: the steps of `TextDecoder` over a paged store."""
+
+from dataclasses import dataclass
+
+import torch
+
+from lepton_worker.backends.native.choosing import Sampler
+from lepton_worker.backends.native.decoder import TextDecoder
+from lepton_worker.backends.native.packed import PackedForward, Segments
+from lepton_worker.backends.native.paged.attention import Kernel, gathered
+from lepton_worker.backends.native.paged.store import CPU_PAGE, paged_store
+from lepton_worker.backends.transformers.loading import Loaded
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Tokens of a page, and the kernel that reads pages."""
+
+    page: int = CPU_PAGE
+    kernel: Kernel = gathered
+
+
+def paging_for(device: torch.device) -> Paging:
+    """What a device has: torch's own kernel on CUDA, copies of pages elsewhere."""
+    if device.type != "cuda":
+        return Paging()
+    from lepton_worker.backends.native.paged.varlen import PAGE, varlen
+
+    return Paging(PAGE, varlen)
+
+
+class PagedDecoder(TextDecoder):
+    """Runs `slots` texts at once in pages, which hold at least `cache_tokens` tokens together.
+
+    With `graphs`, steps in which all texts go on by one token are replayed from CUDA graphs;
+    `graphs` afterwards says whether they are, and why not. Raises TaskNotSupported for models whose
+    modules do not fit.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        slots: int,
+        cache_tokens: int,
+        sampler: Sampler,
+        begin_segments: Segments | None = None,
+        paging: Paging | None = None,
+        graphs: bool = False,
+    ) -> None:
+        paging = paging or paging_for(loaded.module.device)
+        store = paged_store(loaded, slots, cache_tokens, paging.page, paging.kernel)
+        forward = PackedForward(loaded.module, store, begin_segments)
+        self.graphs = "off: not asked for"
+        super().__init__(forward, store, sampler)
