@@ -150,7 +150,8 @@ class Model:
     in Jinja; `prompts` are those that a sentence encoder declares, by name, the usual one as "", or
     an encoder-decoder for its tasks. `encoder_decoder` says that prompt and answer have lengths of
     their own, each `max_length` at most; `languages` are the tokens of those that it writes, by
-    name. `choices` has what was left to the worker, with the reason for what it chose.
+    name, and `task_defaults` what it says of generation for single tasks, by the names of their
+    `prompts`. `choices` has what was left to the worker, with the reason for what it chose.
     """
 
     task: Task
@@ -177,4 +178,5 @@ class Model:
     special_tokens: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, str] = field(default_factory=dict)
     languages: dict[str, int] = field(default_factory=dict)
+    task_defaults: dict[str, GenerationDefaults] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)

@@ -370,18 +370,20 @@ class Answers(_message.Message):
     def __init__(self, answers: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., windows: _Optional[int] = ...) -> None: ...
 
 class SummariseRequest(_message.Message):
-    __slots__ = ("meta", "inputs", "max_tokens", "min_tokens", "overflow")
+    __slots__ = ("meta", "inputs", "max_tokens", "min_tokens", "overflow", "num_beams")
     META_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MIN_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OVERFLOW_FIELD_NUMBER: _ClassVar[int]
+    NUM_BEAMS_FIELD_NUMBER: _ClassVar[int]
     meta: _common_pb2.RequestMeta
     inputs: _containers.RepeatedScalarFieldContainer[str]
     max_tokens: int
     min_tokens: int
     overflow: Overflow
-    def __init__(self, meta: _Optional[_Union[_common_pb2.RequestMeta, _Mapping]] = ..., inputs: _Optional[_Iterable[str]] = ..., max_tokens: _Optional[int] = ..., min_tokens: _Optional[int] = ..., overflow: _Optional[_Union[Overflow, str]] = ...) -> None: ...
+    num_beams: int
+    def __init__(self, meta: _Optional[_Union[_common_pb2.RequestMeta, _Mapping]] = ..., inputs: _Optional[_Iterable[str]] = ..., max_tokens: _Optional[int] = ..., min_tokens: _Optional[int] = ..., overflow: _Optional[_Union[Overflow, str]] = ..., num_beams: _Optional[int] = ...) -> None: ...
 
 class SummariseResponse(_message.Message):
     __slots__ = ("results", "usage", "timing")
@@ -408,20 +410,22 @@ class Written(_message.Message):
     def __init__(self, text: _Optional[str] = ..., truncated: _Optional[bool] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., windows: _Optional[int] = ..., cut_short: _Optional[bool] = ...) -> None: ...
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("meta", "inputs", "source_language", "target_language", "max_tokens", "overflow")
+    __slots__ = ("meta", "inputs", "source_language", "target_language", "max_tokens", "overflow", "num_beams")
     META_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OVERFLOW_FIELD_NUMBER: _ClassVar[int]
+    NUM_BEAMS_FIELD_NUMBER: _ClassVar[int]
     meta: _common_pb2.RequestMeta
     inputs: _containers.RepeatedScalarFieldContainer[str]
     source_language: str
     target_language: str
     max_tokens: int
     overflow: Overflow
-    def __init__(self, meta: _Optional[_Union[_common_pb2.RequestMeta, _Mapping]] = ..., inputs: _Optional[_Iterable[str]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., max_tokens: _Optional[int] = ..., overflow: _Optional[_Union[Overflow, str]] = ...) -> None: ...
+    num_beams: int
+    def __init__(self, meta: _Optional[_Union[_common_pb2.RequestMeta, _Mapping]] = ..., inputs: _Optional[_Iterable[str]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., max_tokens: _Optional[int] = ..., overflow: _Optional[_Union[Overflow, str]] = ..., num_beams: _Optional[int] = ...) -> None: ...
 
 class TranslateResponse(_message.Message):
     __slots__ = ("results", "usage", "timing")

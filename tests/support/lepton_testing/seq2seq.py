@@ -179,12 +179,11 @@ class Both(NamedTuple):
     tokenizer: Any
 
     def answer(self, text: str, count: int, **more: Any) -> str:
-        """The greedy answer of transformers' own `generate`."""
+        """The answer of transformers' own `generate`, greedy unless more is asked for."""
         ids = self.tokenizer(text, return_tensors="pt").input_ids
+        asked = {"num_beams": 1, "do_sample": False, **more}
         with torch.inference_mode():
-            found = self.model.generate(
-                ids, max_new_tokens=count, num_beams=1, do_sample=False, **more
-            )
+            found = self.model.generate(ids, max_new_tokens=count, **asked)
         decoded: str = self.tokenizer.decode(found[0], skip_special_tokens=True)
         return decoded
 

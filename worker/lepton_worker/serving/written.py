@@ -32,6 +32,7 @@ from lepton_worker.tasks.written import (
     part_jobs,
     score,
     scored_job,
+    searched,
     summary,
     translation,
     written_job,
@@ -71,6 +72,7 @@ class WrittenCalls:
                 wrong.append(Violation("min_tokens", "must be at most max_tokens"))
             convert.raise_for(wrong)
             order = summary(seat.model, request.max_tokens)
+            order = searched(seat.model, order, request.num_beams)
             length = Length(request.max_tokens, request.min_tokens)
             done = await self._write(seat, order, length, request)
             return text_pb2.SummariseResponse(
@@ -84,6 +86,7 @@ class WrittenCalls:
         with seated(self._worker, Task.GENERATE, request.meta, context, "Translate") as seat:
             convert.raise_for(_violations(request, "max_tokens"))
             order = translation(seat.model, request.source_language, request.target_language)
+            order = searched(seat.model, order, request.num_beams)
             done = await self._write(seat, order, Length(request.max_tokens), request)
             return text_pb2.TranslateResponse(
                 results=[_written(item) for item in done], usage=_usage(done), timing=_timing(done)

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lepton_worker.errors import ContextLengthExceeded, InvalidRequest, Violation
 from lepton_worker.model import GenerationDefaults, Model
 from lepton_worker.request import (
+    Beams,
     Constraint,
     Delta,
     GenerateJob,
@@ -45,6 +46,7 @@ class AskedSampling:
     n: int = 1
     constraint: Constraint | None = None
     forced: tuple[int, ...] = ()
+    beams: Beams = field(default_factory=Beams)
 
 
 def generate_job(model: Model, prompt: Tokens, asked: AskedSampling, field: str) -> GenerateJob:
@@ -139,6 +141,7 @@ def _resolved(asked: AskedSampling, model: GenerationDefaults, room: int) -> Sam
         logprobs=asked.logprobs,
         constraint=asked.constraint,
         forced=asked.forced or model.forced,
+        beams=asked.beams,
     )
 
 

@@ -6,7 +6,7 @@ words of our own behind their template.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lepton_worker.errors import (
     ContextLengthExceeded,
@@ -14,8 +14,8 @@ from lepton_worker.errors import (
     TaskNotServed,
     Violation,
 )
-from lepton_worker.model import Model, Tokenized
-from lepton_worker.request import GenerateJob, TokenLogprob, Tokens
+from lepton_worker.model import GenerationDefaults, Model, Tokenized
+from lepton_worker.request import Beams, GenerateJob, TokenLogprob, Tokens
 from lepton_worker.tasks.chat import Chat, Message, chat_tokens
 from lepton_worker.tasks.generate import AskedSampling, generate_job, score_job
 from lepton_worker.tasks.parts import joint, parts
@@ -27,6 +27,8 @@ SUMMARY_TOKENS = 128
 SUMMARY_PROMPT = "summarization"
 TRANSLATION_PROMPT = "translation_{source}_to_{target}"
 """Names of prompts in a model's `task_specific_params`, as T5 has them."""
+
+MOST_BEAMS = 16
 
 MOST_NAMED = 8
 """Names that an error lists."""
@@ -47,7 +49,8 @@ class Order:
 
     `front` goes in front of the text: the model's own prefix, or for chat models (`chat`) what we
     ask. `source` is the token of the text's language, `forced` that of the answer's.
-    `usual_tokens` is how long an answer may be where nobody says; None is twice the text.
+    `usual_tokens` is how long an answer may be where nobody says; None is twice the text. `beams`
+    are those that it is searched with, `defaults` what the model says of this task, if anything.
     """
 
     front: str = ""
@@ -55,6 +58,8 @@ class Order:
     source: int | None = None
     forced: tuple[int, ...] = ()
     usual_tokens: int | None = None
+    beams: Beams = field(default_factory=Beams)
+    defaults: GenerationDefaults | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class Score:
 def summary(model: Model, most_tokens: int) -> Order:
     """The order for a summary; raises TaskNotServed."""
     if model.encoder_decoder:
-        return Order(model.prompts.get(SUMMARY_PROMPT, ""), usual_tokens=SUMMARY_TOKENS)
+        front, own = model.prompts.get(SUMMARY_PROMPT, ""), model.task_defaults.get(SUMMARY_PROMPT)
+        return Order(front, usual_tokens=SUMMARY_TOKENS, defaults=own)
     _check_chat(model, "Summarise")
     # Three tokens are about two words; a limit that is only enforced cuts sentences.
     length = f"in at most {max(1, most_tokens * 2 // 3)} words" if most_tokens else "briefly"
@@ -114,6 +120,18 @@ def translation(model: Model, source: str, target: str) -> Order:
     return Order(front, chat=True)
 
 
+def searched(model: Model, order: Order, beams: int) -> Order:
+    """The order with so many beams, or with the model's own where 0; raises InvalidRequest."""
+    own = (order.defaults or model.defaults).beams
+    if model.encoder_decoder:
+        most, text = MOST_BEAMS, f"must be 0 (as the model has it) to {MOST_BEAMS}"
+    else:
+        most, text = 1, "must be 0 or 1: this model writes one token after the other"
+    if not 0 <= beams <= most:
+        raise InvalidRequest([Violation("num_beams", text)])
+    return replace(order, beams=replace(own, count=beams or own.count))
+
+
 def _learned_translation(model: Model, source: str, target: str) -> Order:
     """By language token (NLLB, M2M100, mBART), by prefix (T5), or in the one known direction."""
     if model.languages:
@@ -129,7 +147,7 @@ def _learned_translation(model: Model, source: str, target: str) -> Order:
         if name not in model.prompts:
             text = f"with source_language must be one of {_listed(pairs)} (source_to_target)"
             raise InvalidRequest([Violation("target_language", text)])
-        return Order(model.prompts[name])
+        return Order(model.prompts[name], defaults=model.task_defaults.get(name))
     text = "must be empty: this model knows one direction only"
     given = {"source_language": source, "target_language": target}
     wrong = [Violation(name, text) for name, value in given.items() if value]
@@ -162,10 +180,12 @@ def _check_chat(model: Model, call: str) -> None:
 def written_job(
     model: Model, order: Order, text: str, length: Length, truncate: bool, field: str
 ) -> Prepared:
-    """A text as a job that writes what was ordered; greedy, so that the answer is always the same.
+    """A text as a job that writes what was ordered; never drawn, so that the answer is always the
+    same.
 
     Raises InvalidRequest, ContextLengthExceeded; `field` is how the caller calls the text.
     """
+    model = replace(model, defaults=order.defaults or model.defaults)
     prompt = (_chat_prompt if order.chat else _prompt)(model, order, text, length, truncate, field)
     usual = model.defaults.max_new_tokens or order.usual_tokens or 2 * len(prompt.tokens) + 16
     room = model.max_length - (0 if model.encoder_decoder else len(prompt.tokens))
@@ -174,6 +194,7 @@ def written_job(
         min_new_tokens=length.least or None,
         temperature=0.0,
         forced=order.forced,
+        beams=order.beams,
     )
     return Prepared(generate_job(model, prompt.tokens, asked, field), prompt.truncated)
 

@@ -121,12 +121,32 @@ def test_translations_by_token(mbart: Any) -> None:
             ids = mbart.tokenizer(text, return_tensors="pt").input_ids
             if source:
                 ids[0, 0] = mbart.tokenizer.convert_tokens_to_ids(source)
-            found = mbart.model.generate(
-                ids, max_new_tokens=9, num_beams=1, do_sample=False, forced_bos_token_id=token
-            )
+            # By itself the model searches with the beams of its own config.
+            found = mbart.model.generate(ids, max_new_tokens=9, forced_bos_token_id=token)
             assert result.text == mbart.tokenizer.decode(found[0], skip_special_tokens=True).strip()
             seen.add(result.text)
     assert len(seen) > 3
+
+
+@pytest.mark.parametrize("beams", [1, 3, 12])
+def test_as_many_beams_as_are_asked_for(t5: Any, mbart: Any, beams: int) -> None:
+    asked = text_pb2.SummariseRequest(inputs=TEXTS, max_tokens=12, num_beams=beams)
+    answer = t5.served.text.Summarise(asked)
+    for text, result in zip(TEXTS, answer.results, strict=True):
+        assert result.text == t5.answer("summarize: " + text, 12, num_beams=beams).strip()
+    assert answer.usage.output_tokens <= 36
+    order = text_pb2.TranslateRequest(
+        inputs=TEXTS[:1], target_language="de_DE", max_tokens=9, num_beams=beams
+    )
+    token = mbart.tokenizer.convert_tokens_to_ids("de_DE")
+    assert mbart.served.text.Translate(order).results[0].text == mbart.answer(
+        TEXTS[0], 9, num_beams=beams, forced_bos_token_id=token
+    )
+    order.num_beams = 17
+    with pytest.raises(grpc.RpcError) as caught:
+        mbart.served.text.Translate(order)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert str(caught.value.details()) == "num_beams: must be 0 (as the model has it) to 16"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +228,23 @@ def test_the_model_says_what_it_is(t5: Any, mbart: Any, backend: str) -> None:
         assert info.choices["backend"].startswith("native: texts side by side")
         assert info.choices["beams"].startswith("1: one token")
         choices = mbart.served.control.GetModelInfo(ask).choices
-        assert choices["beams"].endswith("asks for 5 beams")
+        assert choices["beams"] == "5: as the model's own config asks"
+
+
+async def test_a_search_that_nobody_waits_for_is_left(bart: Any) -> None:
+    def in_hand() -> tuple[int, int]:
+        load = bart.served.control.GetLoad(control_pb2.GetLoadRequest())
+        return load.waiting, load.running
+
+    asked = text_pb2.SummariseRequest(inputs=TEXTS * 4, max_tokens=256, min_tokens=256, num_beams=8)
+    call = bart.served.text.Summarise.future(asked)
+    async with asyncio.timeout(20):
+        while in_hand()[1] == 0:  # noqa: ASYNC110 - over the wire
+            await asyncio.sleep(0.01)
+        call.cancel()
+        while in_hand() != (0, 0):  # noqa: ASYNC110 - over the wire
+            await asyncio.sleep(0.01)
+    assert generate(bart, TEXTS[1], **OWN)[0] == bart.answer(TEXTS[1], 12)
 
 
 @pytest.mark.parametrize("name", ["t5", "bart"])

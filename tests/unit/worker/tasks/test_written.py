@@ -9,7 +9,7 @@ import pytest
 from lepton_worker.backends.echo import ByteTokenizer
 from lepton_worker.errors import ContextLengthExceeded, InvalidRequest, TaskNotServed
 from lepton_worker.model import Frame, GenerationDefaults, Model, Tokenized
-from lepton_worker.request import TokenLogprob, Tokens
+from lepton_worker.request import Beams, TokenLogprob, Tokens
 from lepton_worker.tasks.written import (
     Length,
     Order,
@@ -17,6 +17,7 @@ from lepton_worker.tasks.written import (
     part_jobs,
     score,
     scored_job,
+    searched,
     summary,
     translation,
     written_job,
@@ -267,3 +268,34 @@ def test_scores() -> None:
     assert found.logprob == pytest.approx(math.log(1 / 16))
     assert found.perplexity == pytest.approx(4)
     assert score([TokenLogprob(1, -1000.0)]) == Score(-1000.0, math.inf)
+
+
+@pytest.mark.parametrize(("asked", "count"), [(0, 4), (1, 1), (16, 16)])
+def test_beams_as_asked_or_as_the_model_has_them(seq2seq: Model, asked: int, count: int) -> None:
+    own = GenerationDefaults(beams=Beams(4, 2.0, True, (END,)))
+    model = dataclasses.replace(seq2seq, defaults=own)
+    order = searched(model, summary(model, 0), asked)
+    found = job(model, order, "abc").job.sampling.beams
+    assert found == Beams(count, 2.0, True, (END,))
+    assert job(model, summary(model, 0), "abc").job.sampling.beams.count == 1
+
+
+@pytest.mark.parametrize("asked", [-1, 17])
+def test_too_many_beams_are_refused(seq2seq: Model, chat_model: Model, asked: int) -> None:
+    with pytest.raises(InvalidRequest, match=r"num_beams: must be 0 .* to 16"):
+        searched(seq2seq, Order(), asked)
+    with pytest.raises(InvalidRequest, match="num_beams: must be 0 or 1"):
+        searched(chat_model, Order(chat=True), 2)
+    assert searched(chat_model, Order(chat=True), 1).beams.count == 1
+
+
+def test_what_a_model_says_of_one_task(seq2seq: Model) -> None:
+    own = GenerationDefaults(beams=Beams(3), max_new_tokens=9, min_new_tokens=4, no_repeat_ngram=3)
+    model = dataclasses.replace(
+        seq2seq, prompts={"summarization": "sum: "}, task_defaults={"summarization": own}
+    )
+    sampling = job(model, searched(model, summary(model, 0), 0), "abc").job.sampling
+    assert sampling.beams.count == 3
+    assert (sampling.max_new_tokens, sampling.min_new_tokens) == (9, 4)
+    assert sampling.no_repeat_ngram == 3
+    assert job(model, translation(model, "", ""), "abc").job.sampling.no_repeat_ngram == 0

@@ -29,7 +29,7 @@ from lepton_worker.backends.sampling.sampler import Sampler
 from lepton_worker.backends.transformers.backend import TransformersBackend
 from lepton_worker.backends.transformers.failures import NOT_FINITE, load_failures
 from lepton_worker.backends.transformers.loading import Loaded, load_model, stored_dtype
-from lepton_worker.backends.transformers.seq2seq_facts import beams, beginning
+from lepton_worker.backends.transformers.seq2seq_facts import beams, beginning, most_beams
 from lepton_worker.errors import InvalidSetting, RequestError, TaskNotSupported, WeightsCorrupt
 from lepton_worker.limits import resident_bytes
 from lepton_worker.model import Model
@@ -103,14 +103,16 @@ class NativeBackend:
     def _open_encoder_decoder(
         self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]
     ) -> Model:
-        choices["beams"] = beams(loaded.module)
+        choices["beams"] = beams(loaded.facts)
         refusal = seq2seq_parity.check(loaded)
         if refusal is not None:
             return self._open_stock(loaded, order, choices, refusal)
         choices["backend"] = "native: texts side by side have the same logits as each alone"
         self._quantized(loaded, order, choices)
         size, facts = HELD * seq2seq_parity.bytes_per_token(loaded), loaded.facts
-        tokens = self._room(order, size, 2 * facts.max_length, choices)
+        slots = max(order.slots, most_beams(facts))
+        wide = dataclasses.replace(order, slots=slots)
+        tokens = self._room(wide, size, 2 * facts.max_length, choices)
         begun = beginning(loaded.module, facts).tokens
         constraints = self._constraints(facts, choices)
         sampler = Sampler(facts.defaults, facts.vocabulary, constraints, begun)

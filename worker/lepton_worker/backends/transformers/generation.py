@@ -71,10 +71,11 @@ def declared(folder: Path) -> dict[str, Any]:
     file = folder / "generation_config.json"
     if not file.is_file():
         return {}
-    return _set(json.loads(file.read_text()))
+    return set_fields(json.loads(file.read_text()))
 
 
-def _set(fields: dict[str, Any]) -> dict[str, Any]:
+def set_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a config that say something."""
     return {
         name: value
         for name, value in fields.items()
@@ -87,7 +88,7 @@ def defaults(module: Any, folder: Path) -> GenerationDefaults:
     said = declared(folder)
     encoder_decoder = bool(getattr(module.config, "is_encoder_decoder", False))
     if encoder_decoder and not said:
-        said = _set(module.generation_config.to_diff_dict())
+        said = set_fields(module.generation_config.to_diff_dict())
     ignored = unhonoured(said, encoder_decoder)
     if ignored:
         log.warning("not honoured of the model's generation config: %s", ", ".join(ignored))

@@ -84,7 +84,7 @@ def load_model(order: LoadOrder) -> Loaded:
         special_tokens=special_tokens(order.folder) if generates else {},
     )
     if generates and config.is_encoder_decoder:
-        facts = with_seq2seq(facts, order.folder)
+        facts = with_seq2seq(facts, order.folder, module.generation_config)
     padding = config.get_text_config().pad_token_id
     return Loaded(module, facts, padding)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lepton_worker.backends.transformers.generation import resolved, set_fields
 from lepton_worker.errors import WeightsCorrupt
-from lepton_worker.model import Model
+from lepton_worker.model import GenerationDefaults, Model
 from lepton_worker.request import Sampling
 
 LANGUAGES = (
@@ -40,8 +41,9 @@ class Beginning:
         return () if replaced else self.tokens
 
 
-def with_seq2seq(facts: Model, folder: Path) -> Model:
-    """The facts of a model with those that only encoder-decoders have."""
+def with_seq2seq(facts: Model, folder: Path, generation: Any) -> Model:
+    """The facts of a model with those that only encoder-decoders have; `generation` is its
+    module's generation config."""
     config = json.loads((folder / "config.json").read_text())
     rust = getattr(facts.tokenizer, "rust", None)
     added = rust.get_added_tokens_decoder() if rust else {}
@@ -51,6 +53,7 @@ def with_seq2seq(facts: Model, folder: Path) -> Model:
         facts,
         encoder_decoder=True,
         prompts=prompts(config),
+        task_defaults=task_defaults(config, generation),
         languages={name: token for name, token in known.items() if token < facts.vocabulary},
     )
 
@@ -66,6 +69,20 @@ def prompts(config: dict[str, Any]) -> dict[str, str]:
         if isinstance(prefix, str):
             found[name] = prefix
     return found
+
+
+def task_defaults(config: dict[str, Any], generation: Any) -> dict[str, GenerationDefaults]:
+    """What a config says of generation for single tasks, over what holds for all, by their names.
+
+    Older configs say so (T5, BART), and transformers' pipelines have followed them.
+    """
+    whole = set_fields(generation.to_diff_dict())
+    declared = config.get("task_specific_params") or {}
+    return {
+        name: resolved({**whole, **set_fields(said)}, generation.eos_token_id, True)
+        for name, said in declared.items()
+        if isinstance(said, dict) and set(said) - {"prefix"}
+    }
 
 
 def languages(tokens: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -95,9 +112,15 @@ def beginning(module: Any, facts: Model) -> Beginning:
     return Beginning(tokens, frozenset(facts.languages.values()))
 
 
-def beams(module: Any) -> str:
-    """How answers are searched, in words for users."""
-    asked = module.generation_config.num_beams or 1
-    if asked == 1:
-        return "1: one token after the other"
-    return f"1: beam search is not offered; the model's own config asks for {asked} beams"
+def beams(facts: Model) -> str:
+    """How Summarise and Translate search for answers, in words for users."""
+    count = facts.defaults.beams.count
+    said = "one token after the other" if count == 1 else "as the model's own config asks"
+    own = {name: task.beams.count for name, task in facts.task_defaults.items()}
+    others = [f"{name} {wanted}" for name, wanted in own.items() if wanted != count]
+    return "; ".join([f"{count}: {said}", *others])
+
+
+def most_beams(facts: Model) -> int:
+    """The most beams that the model itself asks for."""
+    return max(said.beams.count for said in (facts.defaults, *facts.task_defaults.values()))
