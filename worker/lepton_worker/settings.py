@@ -13,7 +13,7 @@ from lepton_worker.errors import InvalidSetting
 T = TypeVar("T")
 
 TASKS = ("auto", "generate", "classify", "tag", "answer", "embed")
-BACKENDS = ("auto", "native", "transformers", "onnxruntime", "echo")
+BACKENDS = ("auto", "native", "transformers", "onnxruntime", "vllm", "echo")
 QUANTIZATIONS = ("auto", "none", "float16", "int8", "bfloat16")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
@@ -207,3 +207,13 @@ def direct_libraries(settings: Settings) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Its own threads would come on top of the ones that the CPU quota was divided among.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def direct_vllm() -> None:
+    """Tell vLLM, before its import, to compute in this process, to log as we do, and no one else.
+
+    It finds its folder for what it compiles by XDG_CACHE_HOME.
+    """
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    os.environ["VLLM_CONFIGURE_LOGGING"] = "0"
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"

@@ -48,14 +48,16 @@ class Part(BaseModel):
 class Engine(Part):
     """How a worker runs the model."""
 
-    backend: Literal["auto", "native", "transformers", "onnxruntime", "echo"] = "auto"
+    backend: Literal["auto", "native", "transformers", "onnxruntime", "vllm", "echo"] = "auto"
     """What runs the model. `native` runs all requests of a step together, on the modules of
     transformers: texts without padding, generation in slots of one cache. `transformers` is stock
     transformers, for any architecture and slower. `onnxruntime` runs encoders from ONNX files, in
-    images that have that package. `echo` loads nothing and answers every request with what it was
+    images that have that package. `vllm` generates with vLLM's own scheduler and kernels, in images
+    that have it, on a GPU. `echo` loads nothing and answers every request with what it was
     sent, for tests of clients and scaling. `auto` is `native` where a check at the start finds its
     numbers equal to those of stock transformers, and `transformers` elsewhere; `onnxruntime` only
-    where the weights are there as ONNX alone."""
+    where the weights are there as ONNX alone, and `vllm` for generation where there are a GPU and a
+    vLLM that has the model."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number format of weights and arithmetic. `auto` keeps the checkpoint's on a GPU and takes

@@ -62,7 +62,7 @@ def test_variables_are_read(variable: str, text: str, field: str, value: object)
         ({}, {"LEPTON_MAX_BATCH_SIZE": "1.5"}, "must be a number"),
         ({}, {"LEPTON_DRAIN_SECONDS": "nan"}, "must be between"),
         ({"grpc_port": "70000"}, {}, "--grpc-port must be between 0 and 65535"),
-        ({}, {"LEPTON_BACKEND": "vllm"}, "LEPTON_BACKEND must be one of"),
+        ({}, {"LEPTON_BACKEND": "jax"}, "LEPTON_BACKEND must be one of"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_name(

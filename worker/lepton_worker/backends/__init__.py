@@ -10,7 +10,8 @@ def open_backend(name: str, step_seconds: float = 0.0) -> Backend:
     """The backend of that name; takes as long as its imports do.
 
     `auto` is `native`, which leaves models that it does not fit to stock transformers. Folders that
-    have ONNX files alone are the caller's to tell (`source.onnx.runs_onnx`).
+    have ONNX files alone are the caller's to tell (`source.onnx.runs_onnx`), and those that vLLM
+    runs better (`backends.vllm.choice.preferred`).
     """
     if name == "echo":
         from lepton_worker.backends.echo import EchoBackend
@@ -24,6 +25,10 @@ def open_backend(name: str, step_seconds: float = 0.0) -> Backend:
         from lepton_worker.backends.onnx.backend import OnnxBackend
 
         return OnnxBackend()
+    if name == "vllm":
+        from lepton_worker.backends.vllm.backend import VllmBackend
+
+        return VllmBackend()
     from lepton_worker.backends.native.backend import NativeBackend
 
     return NativeBackend(strict=name == "native")

@@ -9,14 +9,13 @@ from typing import cast
 
 from lepton_worker.backends import known_families, open_backend
 from lepton_worker.backends.base import Backend, LoadOrder, Quantization
+from lepton_worker.engine.choosing import backend_for
 from lepton_worker.errors import LeptonError, LoadError, WeightsCorrupt
 from lepton_worker.limits import available_threads, memory_limit
 from lepton_worker.model import Model
 from lepton_worker.request import Task
 from lepton_worker.settings import Settings
 from lepton_worker.source.folder import read_config
-from lepton_worker.source.onnx import BACKEND as ONNX
-from lepton_worker.source.onnx import runs_onnx
 from lepton_worker.tasks.choose import choose_task, nature
 from lepton_worker.tasks.pooling import declares_pooling, read_pooling
 
@@ -36,8 +35,8 @@ def load(
     if settings.backend == "echo":
         backend = open_backend("echo", settings.echo_delay_ms / 1000)
         return backend, backend.load(_echo_order(settings))
-    chosen = ONNX if runs_onnx(settings.backend, folder) else settings.backend
     with _phase("import", lambda name, seconds: record(name, seconds + imported)):
+        chosen = backend_for(settings, folder)
         backend = open_backend(chosen)
         families = known_families(chosen)
     with _phase("load", record), _known_failures(folder):

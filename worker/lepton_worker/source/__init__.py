@@ -13,6 +13,7 @@ from lepton_worker.source.onnx import (
     runs_onnx,
     wanted_of_hub,
 )
+from lepton_worker.source.vllm import check_installed as check_vllm
 
 
 def find_source(
@@ -23,6 +24,7 @@ def find_source(
     Backend and quantization decide which form of the weights has to be there.
     """
     check_installed(backend)
+    check_vllm(backend)
     if source.startswith(SCHEME):
         folder = _fetch(source, cache_dir, backend, quantization)
     else:
