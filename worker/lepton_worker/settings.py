@@ -15,6 +15,7 @@ T = TypeVar("T")
 TASKS = ("auto", "generate", "classify", "tag", "answer", "embed")
 BACKENDS = ("auto", "native", "transformers", "onnxruntime", "vllm", "echo")
 QUANTIZATIONS = ("auto", "none", "float16", "int8", "bfloat16")
+SPECULATIONS = ("auto", "none", "ngram", "assistant")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -28,6 +29,9 @@ class Settings:
     backend: str = "auto"
     dtype: str = "auto"
     quantization: str = "auto"
+    speculation: str = "none"
+    speculation_model: str = ""
+    speculation_tokens: int = 0
     engine: str = "auto"
     device: str = "auto"
     threads: int | None = None
@@ -93,6 +97,13 @@ OPTIONS: dict[str, Option] = {
     "backend": Option(_choice(*BACKENDS), f"one of {', '.join(BACKENDS)}"),
     "dtype": Option(_choice(*DTYPES), f"one of {', '.join(DTYPES)}"),
     "quantization": Option(_choice(*QUANTIZATIONS), f"of weights: {', '.join(QUANTIZATIONS)}"),
+    "speculation": Option(
+        _choice(*SPECULATIONS), f"who guesses tokens ahead: {', '.join(SPECULATIONS)}"
+    ),
+    "speculation_model": Option(_text, "the assistant's folder or hf:// address"),
+    "speculation_tokens": Option(
+        _number(int, 0, 32), "most tokens guessed at a time; 0 is the worker's choice"
+    ),
     "engine": Option(
         _choice("auto", "process", "thread"), "where it computes: a process of its own, or a thread"
     ),
@@ -152,6 +163,11 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> S
     if not settings.source and settings.backend != "echo":
         raise InvalidSetting(
             "no source: set LEPTON_SOURCE or --source to a folder or hf:// address"
+        )
+    if (settings.speculation == "assistant") is not bool(settings.speculation_model):
+        raise InvalidSetting(
+            "LEPTON_SPECULATION_MODEL names the assistant of LEPTON_SPECULATION=assistant: "
+            "set both or neither"
         )
     return dataclasses.replace(settings, cache_dir=settings.cache_dir.expanduser())
 

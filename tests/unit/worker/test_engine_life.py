@@ -91,7 +91,7 @@ async def test_an_engine_starts_before_its_files_are_there(echo_model: Model) ->
     loading = asyncio.create_task(engine.load(lambda name, seconds: None, source))
     assert await asyncio.to_thread(started.wait, 10)
     assert not told.is_set()
-    source.set_result(Path("somewhere"))
+    source.set_result(Source(Path("somewhere")))
     await loading
     assert folders == [Path("somewhere")]
     await engine.close()

@@ -8,7 +8,6 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 from lepton_worker.engine.in_hand import InHand
 from lepton_worker.engine.link import Link
@@ -82,7 +81,7 @@ class Engine:
 
     # -------------------------------------------------------------- life
     async def load(
-        self, record: Callable[[str, float], None], source: Awaitable[Path] | None = None
+        self, record: Callable[[str, float], None], source: Awaitable[Source] | None = None
     ) -> Model:
         """Start the engine and wait for its model; raises LoadError.
 
@@ -95,7 +94,7 @@ class Engine:
         self.lost = loop.create_future()
         self._link.open(self.receive, self._gone)
         if source is not None:
-            self._link.send(Source(await source))
+            self._link.send(await source)
         model = await self._ready
         if self._model is None:
             self._admission = Admission(Bounds(self._max_waiting, model.cache_tokens, model.slots))

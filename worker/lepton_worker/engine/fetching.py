@@ -5,8 +5,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from lepton_worker.engine.messages import Source
 from lepton_worker.settings import Settings
 from lepton_worker.source import find_source, weights_to_load
 from lepton_worker.source.warm import warm
@@ -14,7 +14,7 @@ from lepton_worker.source.warm import warm
 log = logging.getLogger(__name__)
 
 
-async def fetched(settings: Settings, record: Callable[[str, float], None]) -> Path:
+async def fetched(settings: Settings, record: Callable[[str, float], None]) -> Source:
     """Fetch and check the source, and warm the page cache; raises LoadError.
 
     In a thread of its own, which the end of the process does not wait for: a download may take
@@ -23,9 +23,9 @@ async def fetched(settings: Settings, record: Callable[[str, float], None]) -> P
     log.info("start-up: fetch")
     begun = time.monotonic()
     loop = asyncio.get_running_loop()
-    found: asyncio.Future[Path] = loop.create_future()
+    found: asyncio.Future[Source] = loop.create_future()
 
-    def settle(outcome: Path | Exception) -> None:
+    def settle(outcome: Source | Exception) -> None:
         if found.done():
             return
         if isinstance(outcome, Exception):
@@ -34,12 +34,9 @@ async def fetched(settings: Settings, record: Callable[[str, float], None]) -> P
             found.set_result(outcome)
 
     def work() -> None:
-        outcome: Path | Exception
+        outcome: Source | Exception
         try:
-            outcome = find_source(
-                settings.source, settings.cache_dir, settings.backend, settings.quantization
-            )
-            warm(outcome, weights_to_load(outcome, settings.backend, settings.quantization))
+            outcome = _found(settings)
         except Exception as error:
             outcome = error
         try:
@@ -48,6 +45,18 @@ async def fetched(settings: Settings, record: Callable[[str, float], None]) -> P
             log.debug("the worker ended before its source was there")
 
     threading.Thread(target=work, name="fetch", daemon=True).start()
-    folder = await found
+    source = await found
     record("fetch", time.monotonic() - begun)
-    return folder
+    return source
+
+
+def _found(settings: Settings) -> Source:
+    """The folders of the model and of its assistant, with their weights on the way into memory."""
+    cache, backend, quantization = settings.cache_dir, settings.backend, settings.quantization
+    folder = find_source(settings.source, cache, backend, quantization)
+    warm(folder, weights_to_load(folder, backend, quantization))
+    if not settings.speculation_model:
+        return Source(folder)
+    assistant = find_source(settings.speculation_model, cache, "native")
+    warm(assistant)
+    return Source(folder, assistant)

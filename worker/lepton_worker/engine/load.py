@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from lepton_worker.backends import known_families, open_backend
-from lepton_worker.backends.base import Backend, LoadOrder, Quantization
+from lepton_worker.backends.base import Backend, LoadOrder, Method, Quantization, Speculation
 from lepton_worker.engine.choosing import backend_for
+from lepton_worker.engine.messages import Source
 from lepton_worker.errors import LeptonError, LoadError, WeightsCorrupt
 from lepton_worker.limits import available_threads, memory_limit
 from lepton_worker.model import Model
@@ -26,12 +27,13 @@ Record = Callable[[str, float], None]
 
 
 def load(
-    settings: Settings, folder: Path, record: Record, imported: float = 0.0
+    settings: Settings, source: Source, record: Record, imported: float = 0.0
 ) -> tuple[Backend, Model]:
     """Import, load and warm up; raises LoadError.
 
-    `folder` has been checked. `imported` counts for the import.
+    The folders of `source` have been checked. `imported` counts for the import.
     """
+    folder = source.folder
     if settings.backend == "echo":
         backend = open_backend("echo", settings.echo_delay_ms / 1000)
         return backend, backend.load(_echo_order(settings))
@@ -52,6 +54,9 @@ def load(
             pooling=read_pooling(folder),
             quantization=cast(Quantization, settings.quantization),
             slots=settings.max_batch_size,
+            speculation=Speculation(
+                cast(Method, settings.speculation), source.assistant, settings.speculation_tokens
+            ),
         )
         model = backend.load(order)
     with _phase("warm_up", record):

@@ -26,8 +26,8 @@ def engine_main(settings: Settings, port: Port, imported: float = 0.0) -> None:
         port.send([Phase(name, seconds)])
 
     try:
-        folder = Path() if settings.backend == "echo" else _told(port)
-        backend, model = load(settings, folder, record, imported)
+        source = Source(Path()) if settings.backend == "echo" else _told(port)
+        backend, model = load(settings, source, record, imported)
     except Stopped:
         return
     except LoadError as error:
@@ -38,12 +38,12 @@ def engine_main(settings: Settings, port: Port, imported: float = 0.0) -> None:
         Core(backend, model, port).run()
 
 
-def _told(port: Port) -> Path:
-    """Wait to be told of the folder; raises Stopped. Nothing else is said before."""
+def _told(port: Port) -> Source:
+    """Wait to be told of the folders; raises Stopped. Nothing else is said before."""
     while True:
         for message in port.take(wait=True):
             if isinstance(message, Source):
-                return message.folder
+                return message
             if isinstance(message, Stop):
                 raise Stopped
 

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from lepton_worker import __version__
 from lepton_worker.backends.base import AdapterFacts
@@ -17,6 +16,7 @@ from lepton_worker.backends.profiling import Profile
 from lepton_worker.engine.engine import Engine
 from lepton_worker.engine.fetching import fetched
 from lepton_worker.engine.link import Link
+from lepton_worker.engine.messages import Source
 from lepton_worker.engine.side import main_of
 from lepton_worker.engine.thread_link import ThreadLink
 from lepton_worker.errors import Draining, ModelLoading
@@ -65,7 +65,7 @@ class Worker:
         self.state = State.LOADING
         self.start_up: dict[str, float] = {}
         self.adapters: dict[str, AdapterFacts] = {}
-        self._fetched: asyncio.Task[Path] | None = None
+        self._fetched: asyncio.Task[Source] | None = None
         self._refuses = False
         self._loaded = False
         self._engine = Engine(
@@ -122,7 +122,7 @@ class Worker:
         if self.state is State.LOADING:
             self.state = State.SERVING
 
-    def _source(self) -> Awaitable[Path] | None:
+    def _source(self) -> Awaitable[Source] | None:
         """The model's folder as soon as it is there: fetched for the first engine alone."""
         settings = self.settings
         if settings.backend == "echo":

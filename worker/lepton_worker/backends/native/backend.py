@@ -24,6 +24,7 @@ from lepton_worker.backends.native.parity import choose_encoder
 from lepton_worker.backends.native.seq2seq import SideBySide
 from lepton_worker.backends.native.seq2seq_cache import HELD
 from lepton_worker.backends.native.slots import bytes_per_token
+from lepton_worker.backends.native.speculation import load_assistant, open_drafts
 from lepton_worker.backends.sampling.constraints import Constraints
 from lepton_worker.backends.sampling.sampler import Sampler
 from lepton_worker.backends.transformers.backend import TransformersBackend
@@ -91,12 +92,20 @@ class NativeBackend:
         choices["backend"] = "native: gives the same logits as stock transformers"
         self._quantized(loaded, order, choices)
         module, facts = loaded.module, loaded.facts
-        size = bytes_per_token(module.config, module.dtype)
+        assistant = load_assistant(order, facts)
+        size = sum(
+            bytes_per_token(item.module.config, item.module.dtype)
+            for item in (loaded, assistant)
+            if item is not None
+        )
         tokens = self._room(order, size, facts.max_length, choices)
         sampler = Sampler(facts.defaults, facts.vocabulary, self._constraints(facts, choices))
         self._adapters = Adapters(module)
         self._decoder = SlotDecoder(
             loaded, order.slots, tokens, sampler, self._adapters.begin_segments
+        )
+        self._decoder.drafts, choices["speculation"] = open_drafts(
+            self._decoder, facts, order, assistant, tokens
         )
         return self._decoding(facts, order, tokens)
 
@@ -107,6 +116,7 @@ class NativeBackend:
         refusal = seq2seq_parity.check(loaded)
         if refusal is not None:
             return self._open_stock(loaded, order, choices, refusal)
+        choices["speculation"] = "none: not for models with an encoder"
         choices["backend"] = "native: texts side by side have the same logits as each alone"
         self._quantized(loaded, order, choices)
         size, facts = HELD * seq2seq_parity.bytes_per_token(loaded), loaded.facts
@@ -141,6 +151,7 @@ class NativeBackend:
                 "The backends auto and transformers serve it"
             )
         choices["backend"] = f"transformers: {refusal}"
+        choices["speculation"] = "none: the backend native alone does it"
         self._stock = TransformersBackend()
         return self._stock.use(loaded, order)
 

@@ -16,6 +16,10 @@ FEW = 2
 """Texts that may run while any of them guesses: with more, steps are full of rows already."""
 LEAST_GAIN = 1.05
 """Tokens for the cost of one, below which guessing does not pay."""
+PREDICTABLE = 0.8
+"""The chance of a guess in a text that repeats much of its prompt."""
+MUCH = 1.3
+"""The gain there, below which guesses are not made unless asked for."""
 MEMORY = 0.8
 """How much less the steps before count with each step that has guesses."""
 HOPE = 0.5
@@ -65,6 +69,11 @@ def best_length(rate: float, cost: float, most: int) -> int:
     """How many tokens to guess, `most` at most; 0 where it does not pay."""
     best = max(range(most + 1), key=lambda length: gain(rate, cost, length))
     return best if gain(rate, cost, best) >= LEAST_GAIN else 0
+
+
+def worth(cost: float, most: int) -> bool:
+    """Whether a text that can be guessed well gains much by it."""
+    return gain(PREDICTABLE, cost, best_length(PREDICTABLE, cost, most)) >= MUCH
 
 
 def draft_length(running: int, record: Acceptance, cost: float, most: int, left: int) -> int:
