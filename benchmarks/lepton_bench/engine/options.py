@@ -17,6 +17,7 @@ PARTS = (
     "cancel",
     "cold",
     "overhead",
+    "exact",
     "gpu",
 )
 """Parts in the order in which they run: later ones use the limits and capacities of earlier."""

@@ -18,7 +18,9 @@ CHAT_TOKENS = 57
 PROMPT_SHARE = 1.6
 """Time of a run with its prompts, over that of its new tokens alone."""
 LONG_TOKENS = 748
-LIMITS_SECONDS = 25.0
+ALONE = {"limits": 25.0, "exact": 60.0, "gpu": 0.0}
+"""Seconds of the parts without contestants."""
+
 SMALL = {"e2": 0.2}
 """Time of an encoder, over that of BERT-base."""
 
@@ -72,7 +74,7 @@ def table(steps: Sequence[Step], rounds: int) -> str:
     """The plan as text."""
     lines = [f"{'part':10} {'about':>8}  contestants"]
     for step in steps:
-        who = ", ".join(step.contestants) or "the machine"
+        who = ", ".join(step.contestants) or "none"
         lines.append(f"{step.part:10} {step.seconds:>6.0f} s  {who}")
     total = sum(step.seconds for step in steps)
     word = "1 round" if rounds == 1 else f"{rounds} rounds"
@@ -80,8 +82,8 @@ def table(steps: Sequence[Step], rounds: int) -> str:
 
 
 def _step(part: str, options: Options) -> Step:
-    if part in ("limits", "gpu"):
-        return Step(part, (), LIMITS_SECONDS if part == "limits" else 0.0)
+    if part in ALONE:
+        return Step(part, (), ALONE[part])
     names = _contestants(part, options)
     paces = [PACES.get(name, USUAL) for name in names]
     run = RUNS[part]

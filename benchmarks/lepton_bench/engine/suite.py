@@ -21,6 +21,7 @@ from lepton_bench.engine.parts import (
     cold,
     decode,
     encode,
+    exact,
     gpu,
     limits,
     mixes,
@@ -44,6 +45,7 @@ MEASURES: dict[str, Part] = {
     "cancel": cancel.measure,
     "cold": cold.measure,
     "overhead": overhead.measure,
+    "exact": exact.measure,
     "gpu": gpu.measure,
 }
 

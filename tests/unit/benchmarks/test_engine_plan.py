@@ -7,8 +7,9 @@ import pytest
 from lepton_bench import page
 from lepton_bench.engine.options import parse
 from lepton_bench.engine.parts.decode import backwards
+from lepton_bench.engine.parts.exact import MODES, passed
 from lepton_bench.engine.parts.mixes import LONG_NEW, SHORT_NEW, short_and_long, with_system
-from lepton_bench.engine.plan import RUNS, planned, table
+from lepton_bench.engine.plan import ALONE, RUNS, planned, table
 from lepton_bench.engine.workload import Item, Writer
 
 
@@ -32,7 +33,7 @@ def test_a_plan_knows_who_takes_part() -> None:
     assert steps["encode"].contestants == ("lepton-float32", "lepton-float16", "mlserver")
     assert steps["load"].contestants == ("lepton-float16",)
     assert steps["gpu"].seconds == 0
-    assert {*RUNS, "limits", "gpu"} == set(steps)
+    assert {*RUNS, *ALONE} == set(steps)
 
 
 @pytest.mark.parametrize("longer", [["--quick", "--rounds", "2"], []])
@@ -60,6 +61,22 @@ def test_a_fifth_of_the_mix_is_long() -> None:
 def test_a_prompt_backwards_has_the_same_words() -> None:
     words = random.Random(1).choices("abcdef", k=9)
     assert backwards(Item(" ".join(words), 9, 3)).text.split() == words[::-1]
+
+
+CASE = '<testcase name="{name}">{inner}</testcase>'
+
+
+def test_families_all_of_whose_tests_pass_are_exact() -> None:
+    tests = [f"test_{number}" for number in range(MODES)]
+    cases = [
+        *(CASE.format(name=f"{test}[Good-1]", inner="") for test in tests),
+        *(CASE.format(name=f"{test}[2-Bad]", inner="") for test in tests[1:]),
+        CASE.format(name=f"{tests[0]}[Bad]", inner="<failure>x</failure>"),
+        CASE.format(name="test_0[Refused]", inner=""),
+        CASE.format(name="test_9", inner=""),
+    ]
+    assert passed(f"<testsuite>{''.join(cases)}</testsuite>") == {"Good": True, "Bad": False}
+    assert passed("") == {}
 
 
 def test_an_aim_without_a_figure_is_on_the_page() -> None:
