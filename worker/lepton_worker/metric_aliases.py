@@ -36,7 +36,13 @@ SAME = {
 }
 """Families by our name and theirs; of counters without `_total`."""
 
-REASONS = {"stop": "stop", "length": "length", "drained": "abort", "abort": "abort"}
+REASONS = {
+    "stop": "stop",
+    "tool_calls": "stop",
+    "length": "length",
+    "drained": "abort",
+    "abort": "abort",
+}
 """Why a text ended, by our word and theirs; what ended in an error is not among successes."""
 
 

@@ -76,7 +76,7 @@ OTHER = {"model_name": "m", "engine": "0"}
 
 def test_reasons_are_told_in_their_words(metrics: Metrics) -> None:
     metrics.registry.register(VllmNames(metrics, Facts))
-    for reason in ("stop", "stop", "length", "drained", "abort", "error"):
+    for reason in ("stop", "tool_calls", "length", "drained", "abort", "error"):
         metrics.text_ended(reason, 1, 0.0)
     counted = {
         reason: metrics.registry.get_sample_value(

@@ -186,13 +186,18 @@ class Engine:
         if stream.number in self._streams:
             self._forget(stream)
             self._link.send(Cancel(stream.number))
+        self._count(stream)
 
     def _forget(self, stream: Stream) -> None:
         del self._streams[stream.number]
         self._admission.leave(stream.permit)
         stream.ended_at = self._clock()
         stream.settled.set()
-        if isinstance(stream.job, GenerateJob):
+
+    def _count(self, stream: Stream) -> None:
+        """A text is counted once its caller is done: only who reads it knows that it is a call."""
+        if isinstance(stream.job, GenerateJob) and not stream.counted:
+            stream.counted = True
             first, last = stream.first_at, stream.last_at
             seconds = 0.0 if first is None or last is None else last - first
             self._metrics.text_ended(stream.ending, stream.tokens, seconds)

@@ -41,8 +41,9 @@ class Ticket:
 class Stream:
     """One job on its way; `position` is how many calls waited in front of it.
 
-    Times are monotonic seconds. `ending` is why it is over: the reason that the engine gives,
-    `stop` when its caller has enough, `abort` when the caller has gone, or `error`.
+    Times are monotonic seconds. `ending` is why it is over: the reason that the engine gives, or
+    the one that its caller finds in the text, `abort` when the caller has gone, or `error`.
+    `counted` says that the metrics know of it.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Stream:
     cached_tokens: int = 0
     batch_size: int = 1
     tries: int = 1
+    counted: bool = False
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self) -> list[Event]:

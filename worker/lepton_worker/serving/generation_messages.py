@@ -12,6 +12,7 @@ from lepton_worker.serving.convert import raise_for, timing
 from lepton_worker.tasks.chat import Chat, Message, Tool, ToolCall, json_object, violations
 from lepton_worker.tasks.generate import AskedSampling
 from lepton_worker.tasks.reply import Ending
+from lepton_worker.tasks.tool_choice import ToolChoice, ToolMode
 
 MOST_STOPS = 16
 MOST_ANSWERS = 16
@@ -24,6 +25,12 @@ REASONS = {
     FinishReason.LENGTH: generation_pb2.FINISH_REASON_LENGTH,
     FinishReason.DRAINED: generation_pb2.FINISH_REASON_DRAINED,
     FinishReason.TOOL_CALLS: generation_pb2.FINISH_REASON_TOOL_CALLS,
+}
+
+MODES = {
+    generation_pb2.TOOL_MODE_AUTO: ToolMode.AUTO,
+    generation_pb2.TOOL_MODE_NONE: ToolMode.NONE,
+    generation_pb2.TOOL_MODE_REQUIRED: ToolMode.REQUIRED,
 }
 
 Bound = tuple[str, Callable[[float], bool], str]
@@ -151,13 +158,18 @@ def _constraint(message: generation_pb2.Sampling) -> Constraint | None:
 # ------------------------------------------------------------------ chat
 def asked_chat(request: generation_pb2.ChatRequest) -> Chat:
     """The chat of a request; raises InvalidRequest with everything that is wrong with it."""
-    wrong = [*_tool_violations(request.tools), *_variable_violations(request.template_variables)]
+    wrong = [
+        *_tool_violations(request.tools),
+        *_variable_violations(request.template_variables),
+        *_mode_violations(request.tool_choice),
+    ]
     raise_for(wrong)
     chat = Chat(
         messages=tuple(_message(message) for message in request.messages),
         tools=tuple(_tool(tool) for tool in request.tools),
         variables={name: json.loads(text) for name, text in request.template_variables.items()},
         continue_last=request.continue_last,
+        choice=_choice(request),
     )
     raise_for(violations(chat))
     return chat
@@ -177,12 +189,24 @@ def _tool_violations(tools: Sequence[generation_pb2.Tool]) -> list[Violation]:
         return [Violation("tools", f"must have at most {MOST_TOOLS} tools")]
     found = []
     for index, tool in enumerate(tools):
-        if not tool.name:
-            found.append(Violation(f"tools[{index}].name", "must not be empty"))
         if tool.parameters and json_object(tool.parameters) is None:
             text = "must be a JSON schema that is an object, or empty"
             found.append(Violation(f"tools[{index}].parameters", text))
     return found
+
+
+def _mode_violations(choice: generation_pb2.ToolChoice) -> list[Violation]:
+    if choice.mode in generation_pb2.ToolMode.values():
+        return []
+    return [Violation("tool_choice.mode", f"has no value {choice.mode}")]
+
+
+def _choice(request: generation_pb2.ChatRequest) -> ToolChoice:
+    sent = request.tool_choice
+    # Who names a tool and says nothing else requires it.
+    unsaid = ToolMode.REQUIRED if sent.name else ToolMode.AUTO
+    parallel = not request.HasField("parallel_tool_calls") or request.parallel_tool_calls
+    return ToolChoice(MODES.get(sent.mode, unsaid), sent.name, parallel)
 
 
 def _variable_violations(variables: Mapping[str, str]) -> list[Violation]:
@@ -241,7 +265,9 @@ def finish_event(value: Ending, choice: int) -> generation_pb2.GenerateEvent:
             timing=timing(finish.timing),
             choice=choice,
             tool_calls=[
-                generation_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments)
+                generation_pb2.ToolCall(
+                    id=call.id, name=call.name, arguments=call.arguments, mismatch=call.mismatch
+                )
                 for call in value.calls
             ],
         )

@@ -11,7 +11,9 @@ from lepton_worker.tasks.reply import Ending, Reply
 
 
 class Stream(Protocol):
-    """One job in the engine, as `Seat.generate` returns it."""
+    """One job in the engine, as `Seat.generate` returns it; `ending` is why it is over."""
+
+    ending: str
 
     async def take(self) -> list[Event]:
         """What has come, waiting for the first of it; raises the RequestError that ended it."""
@@ -47,7 +49,8 @@ class Incoming:
         events = await self.stream.take()
         delta, end = self.reply.take(events, lambda: self.stream.timing(time.monotonic()))
         if end is not None:
-            # A stop string ends the text here, of which the engine knows nothing.
+            # A stop string or a call ends the text here, of which the engine knows nothing.
+            self.stream.ending = end.finish.reason.value
             self.stream.cancel()
         return delta, end
 

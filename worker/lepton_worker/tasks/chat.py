@@ -4,7 +4,7 @@ The templates are written for `apply_chat_template` of transformers and get the 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -15,6 +15,7 @@ from lepton_worker.model import Model, Tokenized
 from lepton_worker.request import Tokens
 from lepton_worker.tasks.prepare import LONGEST_TOKEN, complaint
 from lepton_worker.tasks.templates import compiled
+from lepton_worker.tasks.tool_choice import ToolChoice, ToolMode, choice_violations
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -29,11 +30,15 @@ LONGEST_REASON = 200
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call that the assistant makes; `arguments` is a JSON object, as the model wrote it."""
+    """A call that the assistant makes; `arguments` is a JSON object, as the model wrote it.
+
+    `mismatch` says where the arguments of an answer do not fit the tool's schema.
+    """
 
     id: str
     name: str
     arguments: str
+    mismatch: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Message:
 
 @dataclass(frozen=True)
 class Tool:
-    """What the model may call; `parameters` is the JSON schema of the arguments."""
+    """What the model may call; `parameters` is the JSON schema of the arguments, an object. Where
+    it is empty, there are none."""
 
     name: str
     description: str = ""
@@ -64,6 +70,12 @@ class Chat:
     tools: tuple[Tool, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     continue_last: bool = False
+    choice: ToolChoice = field(default_factory=ToolChoice)
+
+    @property
+    def offered(self) -> tuple[Tool, ...]:
+        """The tools that the model is shown, and may call."""
+        return () if self.choice.mode is ToolMode.NONE else self.tools
 
 
 def violations(chat: Chat) -> list[Violation]:
@@ -84,6 +96,24 @@ def violations(chat: Chat) -> list[Violation]:
         found.append(Violation(f"template_variables[{name}]", text))
     if chat.continue_last and chat.messages and chat.messages[-1].role != "assistant":
         found.append(Violation("continue_last", "needs a last message of role assistant"))
+    names = [tool.name for tool in chat.tools]
+    return [*found, *_tool_violations(chat.tools), *choice_violations(chat.choice, names)]
+
+
+def _tool_violations(tools: Sequence[Tool]) -> list[Violation]:
+    found = []
+    names: dict[str, int] = {}
+    for index, tool in enumerate(tools):
+        first = names.setdefault(tool.name, index)
+        if not tool.name:
+            found.append(Violation(f"tools[{index}].name", "must not be empty"))
+        elif first != index:
+            text = f"must be another than that of tools[{first}], {tool.name!r}"
+            found.append(Violation(f"tools[{index}].name", text))
+        kind = tool.parameters.get("type", "object")
+        if kind != "object" and not (isinstance(kind, list) and "object" in kind):
+            text = 'must describe an object: arguments have names; its type must be "object"'
+            found.append(Violation(f"tools[{index}].parameters", text))
     return found
 
 
@@ -102,7 +132,7 @@ def render(model: Model, chat: Chat) -> str:
         **model.special_tokens,
         **chat.variables,
         "messages": messages,
-        "tools": [_tool(tool) for tool in chat.tools] or None,
+        "tools": [_tool(tool) for tool in chat.offered] or None,
         "documents": None,
         "add_generation_prompt": not chat.continue_last,
     }

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 
 from lepton_worker.model import Model
 from lepton_worker.request import Delta, Event, Finish, FinishReason, GenerateJob, Timing
-from lepton_worker.tasks.chat import ToolCall
+from lepton_worker.tasks.chat import Tool, ToolCall, json_object
 from lepton_worker.tasks.generate import NO_MARKERS, Completion
+from lepton_worker.tasks.tool_grammar import arguments_schema
+from lepton_worker.tasks.tool_schema import mismatch
 from lepton_worker.tasks.tools import Call, CallReader, Format, Parsed
 
 TakeTime = Callable[[], Timing]
@@ -25,7 +27,7 @@ class Reply:
     """Makes text of tokens and finds the end.
 
     `reader` finds calls of tools, `markers` are special tokens that it has to see, `new_id` names
-    calls that the model gave no id.
+    calls that the model gave no id, `tools` are those whose schemas arguments are held against.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class Reply:
         reader: CallReader | None = None,
         markers: Mapping[int, str] = NO_MARKERS,
         new_id: Callable[[], str] = str,
+        tools: Sequence[Tool] = (),
     ) -> None:
         self._prompt_tokens = len(job.prompt)
         self._completion = Completion(job, model, markers)
         self._reader = reader
         self._new_id = new_id
+        self._schemas = {tool.name: arguments_schema(tool) for tool in tools}
 
     def take(self, events: Sequence[Event], timing: TakeTime) -> tuple[Delta, Ending | None]:
         """The next events of the engine as one delta, and the end if it has come; then no more."""
@@ -47,7 +51,7 @@ class Reply:
         for event in events:
             if isinstance(event, Delta):
                 made.append(self._read(self._completion.add(event.ids, event.logprobs)))
-            if self._completion.stopped:
+            if self._completion.stopped or self._called():
                 rest, end = self._stopped(timing())
             elif isinstance(event, Finish):
                 rest, end = self._finished(event)
@@ -62,7 +66,7 @@ class Reply:
         return replace(delta, text=self._reader.feed(delta.text))
 
     def _stopped(self, timing: Timing) -> tuple[Delta, Ending]:
-        """A stop string has ended the text; the engine does not know of it."""
+        """A stop string or the only call has ended the text; the engine does not know of it."""
         written = self._completion.output_tokens
         return self._settled(Finish(FinishReason.STOP, self._prompt_tokens, written, timing))
 
@@ -86,8 +90,13 @@ class Reply:
             return Parsed("")
         return self._reader.end() if reason is FinishReason.STOP else Parsed(self._reader.rest())
 
+    def _called(self) -> bool:
+        return self._reader is not None and self._reader.complete
+
     def _named(self, call: Call) -> ToolCall:
-        return ToolCall(call.id or self._new_id(), call.name, call.arguments)
+        schema = self._schemas.get(call.name, True)
+        wrong = mismatch(json_object(call.arguments), schema)
+        return ToolCall(call.id or self._new_id(), call.name, call.arguments, wrong)
 
 
 def markers_of(model: Model, how: Format) -> dict[int, str]:

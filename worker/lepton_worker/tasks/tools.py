@@ -10,20 +10,23 @@ Each family of models writes them in its own way, and its chat template shows wh
 What is not exactly so, or names a tool that was not offered, stays text.
 """
 
+import enum
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lepton_worker.tasks.chat import json_object
+from lepton_worker.tasks.json_text import members, skip, value_end
 
-SPACE = re.compile(r"\s*")
 NAME = re.compile(r"[\w.-]+")
-DECODER = json.JSONDecoder()
 
 TAG, TAG_END = "<tool_call>", "</tool_call>"
-LIST, LIST_ARGUMENTS = "[TOOL_CALLS]", "[ARGS]"
+LIST, LIST_ARGUMENTS = LIST_MARKS = "[TOOL_CALLS]", "[ARGS]"
 PYTHON_TAG = "<|python_tag|>"
+
+CLOSING = frozenset("}]>")
+"""A call is complete with one of these."""
 
 ARGUMENTS = ("arguments", "parameters")
 BARE_KEYS = ("name", "parameters", "arguments", "type", "function")
@@ -50,15 +53,25 @@ class Parsed:
 Parse = Callable[[str], Parsed]
 
 
+class Style(enum.Enum):
+    """How a model writes calls."""
+
+    TAGS = "tags"
+    LIST = "list"
+    NAMED = "named"
+    BARE = "bare"
+
+
 @dataclass(frozen=True)
 class Format:
-    """One way to write calls.
+    """One way to read calls; `style` is how the model writes them itself.
 
     `marks` are those a call begins with; without any, it begins with the answer itself. `shown_by`
     are texts in a chat template that show that the model knows this way. `seen` are texts that
     matter to `parse` and may be special tokens, which are otherwise left out of the answer.
     """
 
+    style: Style
     parse: Parse
     shown_by: tuple[str, ...]
     marks: tuple[str, ...] = ()
@@ -96,12 +109,12 @@ def parse_bare(text: str) -> Parsed:
     body = text.strip().removeprefix(PYTHON_TAG)
     place = 0
     while True:
-        end = _value_end(body, _skip(body, place))
+        end = value_end(body, skip(body, place))
         call = None if end is None else _call_of(body[place:end].strip())
         if end is None or call is None:
             return Parsed(text)
         calls.append(call)
-        place = _skip(body, end)
+        place = skip(body, end)
         if place == len(body):
             return Parsed("", tuple(calls))
         if body[place] != ";":
@@ -110,9 +123,10 @@ def parse_bare(text: str) -> Parsed:
 
 
 FORMATS = (
-    Format(parse_tags, shown_by=(TAG,), marks=(TAG,), seen=(TAG, TAG_END)),
-    Format(parse_list, shown_by=(LIST,), marks=(LIST,), seen=(LIST, LIST_ARGUMENTS)),
-    Format(parse_bare, shown_by=(PYTHON_TAG, '"parameters":'), seen=(PYTHON_TAG,)),
+    Format(Style.TAGS, parse_tags, shown_by=(TAG,), marks=(TAG,), seen=(TAG, TAG_END)),
+    Format(Style.NAMED, parse_list, shown_by=(LIST_ARGUMENTS,), marks=(LIST,), seen=LIST_MARKS),
+    Format(Style.LIST, parse_list, shown_by=(LIST,), marks=(LIST,), seen=LIST_MARKS),
+    Format(Style.BARE, parse_bare, shown_by=(PYTHON_TAG, '"parameters":'), seen=(PYTHON_TAG,)),
 )
 
 
@@ -126,12 +140,15 @@ def format_of(template: str) -> Format:
 class CallReader:
     """Separates calls from text while an answer grows.
 
-    Text is held back from where a call may begin until the answer ends.
+    Text is held back from where a call may begin until the answer ends. With `single` the first
+    call ends it: `complete` says so.
     """
 
-    def __init__(self, how: Format, names: Sequence[str]) -> None:
+    def __init__(self, how: Format, names: Sequence[str], single: bool = False) -> None:
         self._format = how
         self._names = frozenset(names)
+        self._single = single
+        self.complete = False
         self._held = ""
         self._began = False
         self._plain = False
@@ -141,22 +158,31 @@ class CallReader:
         if self._plain:
             return text
         self._held += text
-        if self._began:
-            return ""
-        return self._marked() if self._format.marks else self._bare()
+        shown = ""
+        if not self._began:
+            shown = self._marked() if self._format.marks else self._bare()
+        if self._single and not CLOSING.isdisjoint(text):
+            self.complete = bool(self._parsed(self._held).calls)
+        return shown
 
     def end(self) -> Parsed:
         """No text will follow: what was held back, as calls and text."""
         held, self._held = self._held, ""
-        parsed = self._format.parse(held)
-        if all(call.name in self._names for call in parsed.calls):
+        parsed = self._parsed(held)
+        if not self._single or not parsed.calls:
             return parsed
-        return Parsed(held)
+        return Parsed("", parsed.calls[:1])
 
     def rest(self) -> str:
         """What was held back, as text: the answer was cut off, so nothing in it is a call."""
         held, self._held = self._held, ""
         return held
+
+    def _parsed(self, held: str) -> Parsed:
+        parsed = self._format.parse(held)
+        if all(call.name in self._names for call in parsed.calls):
+            return parsed
+        return Parsed(held)
 
     def _marked(self) -> str:
         starts = [self._held.find(mark) for mark in self._format.marks]
@@ -196,37 +222,7 @@ def _overlap(text: str, mark: str) -> int:
     return next((length for length in lengths if text.endswith(mark[:length])), 0)
 
 
-# ------------------------------------------------------------------ JSON, its spelling kept
-def members(text: str) -> dict[str, str] | None:
-    """The members of a JSON object, each value as it is written; None if it is no object."""
-    if json_object(text) is None:
-        return None
-    found: dict[str, str] = {}
-    place = _skip(text, _skip(text, 0) + 1)
-    while text[place] != "}":
-        key, place = DECODER.raw_decode(text, place)
-        start = _skip(text, _skip(text, place) + 1)
-        end = _value_end(text, start)
-        assert end is not None, "the whole was JSON, so its parts are"
-        found[key] = text[start:end]
-        place = _skip(text, end)
-        place = _skip(text, place + 1) if text[place] == "," else place
-    return found
-
-
-def _value_end(text: str, start: int) -> int | None:
-    """Where the JSON value that starts there ends, None if there is none."""
-    try:
-        return DECODER.raw_decode(text, start)[1]
-    except (ValueError, RecursionError):
-        return None
-
-
-def _skip(text: str, place: int) -> int:
-    found = SPACE.match(text, place)
-    return place if found is None else found.end()
-
-
+# ------------------------------------------------------------------ calls as JSON
 def _call_of(text: str) -> Call | None:
     """The call that a JSON object describes."""
     found = members(text) or {}
@@ -254,18 +250,18 @@ def _string(written: str) -> str:
 
 def _listed(text: str) -> list[Call]:
     """A JSON list of calls, and nothing else; otherwise none."""
-    start = _skip(text, 0)
-    end = _value_end(text, start)
+    start = skip(text, 0)
+    end = value_end(text, start)
     if end is None or text[end:].strip() or not text.startswith("[", start):
         return []
     calls: list[Call | None] = []
-    place = _skip(text, start + 1)
+    place = skip(text, start + 1)
     while text[place] != "]":
-        behind = _value_end(text, place)
+        behind = value_end(text, place)
         assert behind is not None, "the whole was JSON, so its parts are"
         calls.append(_call_of(text[place:behind]))
-        place = _skip(text, behind)
-        place = _skip(text, place + 1) if text[place] == "," else place
+        place = skip(text, behind)
+        place = skip(text, place + 1) if text[place] == "," else place
     found = [call for call in calls if call is not None]
     return found if len(found) == len(calls) else []
 

@@ -31,6 +31,7 @@ class Script:
 
     queue: "asyncio.Queue[list[Event] | RequestError]" = field(default_factory=asyncio.Queue)
     cancelled: bool = False
+    ending: str = ""
 
     async def take(self) -> list[Event]:
         news = await self.queue.get()

@@ -15,7 +15,7 @@ from lepton_worker.request import (
     Timing,
     Tokens,
 )
-from lepton_worker.tasks.chat import ToolCall
+from lepton_worker.tasks.chat import Tool, ToolCall
 from lepton_worker.tasks.reply import Ending, Reply, markers_of
 from lepton_worker.tasks.tools import FORMATS, CallReader
 
@@ -116,6 +116,32 @@ def test_a_stop_string_may_follow_a_call(echo_model: Model, ids: Iterator[str]) 
     call = ToolCall("id-1", "clock", "{}")
     stopped = Finish(FinishReason.TOOL_CALLS, 2, len(CALL) + 3, NOW)
     assert (text, end) == ("", Ending(stopped, (call,)))
+
+
+def test_arguments_that_do_not_fit_are_told(echo_model: Model, ids: Iterator[str]) -> None:
+    reader = CallReader(TAGS, ["clock"])
+    tool = Tool("clock", parameters={"required": ["zone"]})
+    reply = Reply(job_of(), echo_model, reader, new_id=lambda: next(ids), tools=[tool])
+    _, _, end = run(reply, [*tokens(CALL), finish(FinishReason.STOP, 9)])
+    call = ToolCall("id-1", "clock", "{}", "arguments: must have 'zone'")
+    assert end == Ending(finish(FinishReason.TOOL_CALLS, 9), (call,))
+
+
+def test_the_only_call_ends_the_reply(echo_model: Model, ids: Iterator[str]) -> None:
+    reader = CallReader(TAGS, ["clock"], single=True)
+    reply = Reply(job_of(), echo_model, reader, new_id=lambda: next(ids))
+    text, _, end = run(reply, tokens(f"So: {CALL}\n{CALL} Bye."))
+    assert text == "So: "
+    assert end is not None
+    assert (end.calls, end.finish.reason) == (
+        (ToolCall("id-1", "clock", "{}"),),
+        FinishReason.TOOL_CALLS,
+    )
+    assert end.finish.output_tokens < len(f"So: {CALL}")
+    whole = Reply(job_of(), echo_model, CallReader(TAGS, ["clock"], single=True))
+    delta, end = whole.take([Delta("", tuple(f"{CALL}\n{CALL} Bye.".encode()))], lambda: NOW)
+    assert end is not None
+    assert (delta.text, len(end.calls)) == ("", 1)
 
 
 def test_only_special_tokens_have_to_be_written_out(echo_model: Model) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from lepton_testing.templates import CHATML, LLAMA, MISTRAL
+from lepton_worker.tasks.json_text import members
 from lepton_worker.tasks.tools import (
     FORMATS,
     Call,
@@ -10,13 +11,12 @@ from lepton_worker.tasks.tools import (
     Parsed,
     format_of,
     may_become_bare,
-    members,
     parse_bare,
     parse_list,
     parse_tags,
 )
 
-TAGS, LISTS, BARE = FORMATS
+TAGS, NAMED, LISTS, BARE = FORMATS
 ADD = Call("add", '{"a": 1, "b": [2, 3]}')
 ADD_TEXT = '{"name": "add", "arguments": {"a": 1, "b": [2, 3]}}'
 BARE_TEXT = '{"name": "add", "parameters": {"a": 1, "b": [2, 3]}}'
@@ -24,7 +24,14 @@ BARE_TEXT = '{"name": "add", "parameters": {"a": 1, "b": [2, 3]}}'
 
 @pytest.mark.parametrize(
     ("template", "expected"),
-    [(CHATML, TAGS), (MISTRAL, LISTS), (LLAMA, BARE), ("<|python_tag|>", BARE), ("{{ x }}", BARE)],
+    [
+        (CHATML, TAGS),
+        (MISTRAL, LISTS),
+        (LLAMA, BARE),
+        ("<|python_tag|>", BARE),
+        ("{{ x }}", BARE),
+        ("[TOOL_CALLS]{{ x }}[ARGS]", NAMED),
+    ],
 )
 def test_the_template_shows_how_calls_are_written(template: str, expected: object) -> None:
     assert format_of(template) is expected

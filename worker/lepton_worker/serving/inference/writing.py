@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from lepton_worker.engine.worker import Worker
 from lepton_worker.errors import InvalidRequest, RequestError, Violation
 from lepton_worker.request import Delta, GenerateJob, Tokens
+from lepton_worker.serving.answering import reply_to
 from lepton_worker.serving.desk import Seat
-from lepton_worker.serving.generation import PAUSE_SECONDS, reply_to
+from lepton_worker.serving.generation import PAUSE_SECONDS
 from lepton_worker.serving.inference.answer import Answer, Spent, at_index
 from lepton_worker.serving.inference.parameters import Parameters, renamed, sampling
 from lepton_worker.serving.inference.reading import IDS, TEXT, one_kind, token_rows
@@ -120,7 +121,7 @@ def _replies(seat: Seat, order: Order, pause: float) -> list[Numbered]:
     return [
         Numbered(
             seat.generate(job),
-            reply_to(job, seat.model, ()),
+            reply_to(job, seat.model),
             pause,
             name=order.name,
             index=index,
