@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 760, 360
-LEFT, RIGHT, TOP, BOTTOM = 64, 190, 40, 48
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777")
-"""Okabe and Ito's palette, which the colour-blind can tell apart."""
-
-DASHES = ' stroke-dasharray="6 3"'
+LEFT, RIGHT, TOP, BOTTOM = 64, 206, 40, 48
 INK, GRID = "#555555", "#dddddd"
+
+
+@dataclass(frozen=True)
+class Pen:
+    """How a line looks."""
+
+    colour: str
+    dashes: str = ""
+    """Lengths of dashes and gaps; empty for a line without gaps."""
+    mark: str = "circle"
+    """What stands at each point: a circle, a square, a diamond or a triangle."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Line:
 
     name: str
     points: Sequence[tuple[float, float]]
-    dashed: bool = False
+    pen: Pen = Pen("#0072b2")
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,34 @@ class Axis:
         return value / self.end
 
 
+@dataclass(frozen=True)
+class LogAxis:
+    """A logarithmic axis from a power of ten to another."""
+
+    title: str
+    first: int
+    """Exponent of its begin."""
+    last: int
+
+    @classmethod
+    def over(cls, title: str, smallest: float, largest: float) -> "LogAxis":
+        """An axis around both values, which are above 0."""
+        first = math.floor(math.log10(smallest) + 1e-9)
+        return cls(title, first, max(first + 1, math.ceil(math.log10(largest) - 1e-9)))
+
+    def ticks(self) -> list[float]:
+        """Powers of ten, with 2 and 5 times those where there is room."""
+        digits = (1, 2, 5) if self.last - self.first <= 3 else (1,)
+        exponents = range(self.first, self.last)
+        return [*(digit * 10.0**n for n in exponents for digit in digits), 10.0**self.last]
+
+    def share(self, value: float) -> float:
+        """Where a value stands, 0 to 1; 0 for what cannot be shown."""
+        if value <= 10.0**self.first:
+            return 0.0
+        return (math.log10(value) - self.first) / (self.last - self.first)
+
+
 def round_step(wanted: float) -> float:
     """The smallest of 1, 2, 2.5 and 5 times a power of ten that is not below `wanted`."""
     if wanted <= 0:
@@ -54,16 +89,24 @@ def round_step(wanted: float) -> float:
     return next(power * digit for digit in (1, 2, 2.5, 5, 10) if power * digit >= wanted * 0.999)
 
 
-def chart(title: str, across: str, up: str, lines: Sequence[Line]) -> str:
-    """The picture of the lines; raises ValueError when none has a point."""
+def chart(
+    title: str, across: str, up: str, lines: Sequence[Line], *, logarithmic: bool = False
+) -> str:
+    """The picture of the lines, named from the highest end to the lowest.
+
+    Raises ValueError when none has a point.
+    """
     points = [point for line in lines for point in line.points]
     if not points:
         raise ValueError(f"{title}: no points to draw")
     x = Axis.over(across, max(point[0] for point in points))
-    y = Axis.over(up, max(point[1] for point in points))
+    y = _up(up, [point[1] for point in points], logarithmic)
     body = [*_frame(title, x, y)]
-    for place, line in enumerate(lines):
-        body.extend(_line(line, COLOURS[place % len(COLOURS)], place, x, y))
+    drawn = sorted((line for line in lines if line.points), key=lambda line: -line.points[-1][1])
+    for line in reversed(drawn):
+        body.extend(_line(line, x, y))
+    for place, line in enumerate(drawn):
+        body.extend(_name(line, place))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{escape(title)}" '
@@ -73,11 +116,18 @@ def chart(title: str, across: str, up: str, lines: Sequence[Line]) -> str:
     return "\n".join([head, ground, *body, "</svg>", ""])
 
 
+def _up(title: str, values: Sequence[float], logarithmic: bool) -> Axis | LogAxis:
+    shown = [value for value in values if value > 0]
+    if logarithmic and shown:
+        return LogAxis.over(title, min(shown), max(shown))
+    return Axis.over(title, max(values))
+
+
 def _x(axis: Axis, value: float) -> float:
     return LEFT + axis.share(value) * (WIDTH - LEFT - RIGHT)
 
 
-def _y(axis: Axis, value: float) -> float:
+def _y(axis: Axis | LogAxis, value: float) -> float:
     return HEIGHT - BOTTOM - axis.share(value) * (HEIGHT - TOP - BOTTOM)
 
 
@@ -95,7 +145,7 @@ def _rule(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
     )
 
 
-def _frame(title: str, x: Axis, y: Axis) -> list[str]:
+def _frame(title: str, x: Axis, y: Axis | LogAxis) -> list[str]:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     drawn = [_text(LEFT, 24, title, "start", ' font-size="15" font-weight="600"')]
     for value in y.ticks():
@@ -112,13 +162,35 @@ def _frame(title: str, x: Axis, y: Axis) -> list[str]:
     return drawn
 
 
-def _line(line: Line, colour: str, place: int, x: Axis, y: Axis) -> list[str]:
+def _line(line: Line, x: Axis, y: Axis | LogAxis) -> list[str]:
     spots = [(_x(x, across), _y(y, up)) for across, up in line.points]
     path = " ".join(f"{across:.1f},{up:.1f}" for across, up in spots)
-    pen = f'stroke="{colour}" stroke-width="2.5"' + (DASHES if line.dashed else "")
-    drawn = [f'<polyline points="{path}" fill="none" {pen}/>']
-    drawn += [f'<circle cx="{a:.1f}" cy="{u:.1f}" r="3.5" fill="{colour}"/>' for a, u in spots]
+    drawn = [f'<polyline points="{path}" fill="none" {_stroke(line.pen)}/>']
+    return [*drawn, *(_mark(line.pen, across, up) for across, up in spots)]
+
+
+def _name(line: Line, place: int) -> list[str]:
     left, height = WIDTH - RIGHT + 16, TOP + 12 + 20 * place
-    drawn.append(f'<line x1="{left}" y1="{height}" x2="{left + 18}" y2="{height}" {pen}/>')
-    drawn.append(_text(left + 24, height + 4, line.name, "start"))
-    return drawn
+    rule = f'<line x1="{left}" y1="{height}" x2="{left + 30}" y2="{height}" {_stroke(line.pen)}/>'
+    mark = _mark(line.pen, left + 15, height)
+    return [rule, mark, _text(left + 36, height + 4, line.name, "start")]
+
+
+def _stroke(pen: Pen) -> str:
+    dashes = f' stroke-dasharray="{pen.dashes}"' if pen.dashes else ""
+    return f'stroke="{pen.colour}" stroke-width="2"{dashes}'
+
+
+CORNERS = {
+    "square": ((-3.5, -3.5), (3.5, -3.5), (3.5, 3.5), (-3.5, 3.5)),
+    "diamond": ((0, -5), (5, 0), (0, 5), (-5, 0)),
+    "triangle": ((0, -5), (4.5, 4), (-4.5, 4)),
+}
+"""Around the point, in pixels."""
+
+
+def _mark(pen: Pen, x: float, y: float) -> str:
+    if pen.mark not in CORNERS:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{pen.colour}"/>'
+    corners = " ".join(f"{x + right:.1f},{y + down:.1f}" for right, down in CORNERS[pen.mark])
+    return f'<polygon points="{corners}" fill="{pen.colour}"/>'

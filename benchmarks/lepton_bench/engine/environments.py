@@ -48,6 +48,7 @@ class Environment:
         """Install it, unless it is there; raises Unavailable."""
         done = self.folder / "installed"
         if done.exists() and json.loads(done.read_text()) == list(self.requirements):
+            self._see_ours()  # another tree may have made it
             return
         name = f"{self.folder.name}: the installation"
         say(f"installing {self.folder.name} in {self.folder}, up to a minute")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
 from lepton_bench import figures, page
@@ -75,13 +75,19 @@ async def _run(chosen: Options, words: str) -> int:
         context = Context(
             chosen,
             Roster(cores, chosen.worker, values),
-            lambda text: progress.update(bar, description=text),
+            lambda text: _tell(text, progress, bar, console),
         )
         for step in steps:
             progress.update(bar, description=step.part)
             failed += not await _part(step.part, context, words, about, console)
             progress.advance(bar, step.seconds)
     return 1 if failed else 0
+
+
+def _tell(text: str, progress: Progress, bar: TaskID, console: Console) -> None:
+    progress.update(bar, description=text)
+    if not console.is_terminal:  # which shows no bar that moves
+        console.print(f"{datetime.now(UTC):%H:%M:%S} {text}", highlight=False, markup=False)
 
 
 def _progress(console: Console) -> Progress:

@@ -34,14 +34,16 @@ async def measure(context: Context) -> None:
         "families",
         len(found) or None,
         against="transformers' own generate, greedy, token by token",
-        note=(
-            f"not exact: {others}"
-            if others
-            else "alone, in company, in chunks, evicted, on a known beginning; docs/reference/architectures.md "
-            "says which of them run on stock transformers"
-        )
-        if found
-        else f"{TESTS} gave no report",
+        note=_note(others) if found else f"{TESTS} gave no report",
+    )
+
+
+def _note(others: str) -> str:
+    if others:
+        return f"not exact: {others}"
+    return (
+        "alone, in company, in chunks, evicted, on a known beginning; "
+        "docs/reference/architectures.md says which of them run on stock transformers"
     )
 
 
