@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 TASKS = ("auto", "generate", "classify", "tag", "answer", "embed")
 BACKENDS = ("auto", "native", "transformers", "onnxruntime", "vllm", "echo")
-QUANTIZATIONS = ("auto", "none", "float16", "int8", "bfloat16")
+QUANTIZATIONS = ("auto", "none", "float16", "int8", "int4", "bfloat16")
 SPECULATIONS = ("auto", "none", "ngram", "assistant")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 

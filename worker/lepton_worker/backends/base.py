@@ -10,7 +10,7 @@ from lepton_worker.errors import RequestError
 from lepton_worker.model import Model, Pooling
 from lepton_worker.request import GenerateJob, Sampling, Task, TokenLogprob, Tokens, Vector
 
-Quantization: TypeAlias = Literal["auto", "none", "float16", "int8", "bfloat16"]
+Quantization: TypeAlias = Literal["auto", "none", "float16", "int8", "int4", "bfloat16"]
 """Format of the weights of linear layers."""
 
 

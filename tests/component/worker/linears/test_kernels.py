@@ -19,8 +19,14 @@ from lepton_worker.backends.linears.replace import make_kernel, why_not
 
 pytestmark = pytest.mark.component
 
-KINDS: list[Kind] = ["float32-packed", "float16", "int8", "bfloat16"]
-LARGEST_ERROR = {"float32-packed": 1e-6, "float16": 1e-3, "int8": 3e-2, "bfloat16": 1e-2}
+KINDS: list[Kind] = ["float32-packed", "float16", "int8", "int4", "bfloat16"]
+LARGEST_ERROR = {
+    "float32-packed": 1e-6,
+    "float16": 1e-3,
+    "int8": 3e-2,
+    "int4": 0.12,
+    "bfloat16": 1e-2,
+}
 
 
 def kernel(kind: Kind, layer: nn.Module) -> LinearKernel:
@@ -128,6 +134,25 @@ def test_int8_row_does_not_depend_on_its_neighbours(route: Route) -> None:
         alone = torch.cat([packed(row[None]) for row in x[::2]])
         assert torch.equal(packed(x)[::2], alone)
         assert torch.equal(packed(loud)[::2], alone)
+
+
+def test_int4_row_does_not_depend_on_its_neighbours() -> None:
+    packed = kernel("int4", linear(256, 304))
+    x = torch.randn(40, 256)
+    loud = x.clone()
+    loud[1::2] *= 20
+    with torch.inference_mode():
+        alone = torch.cat([packed(row[None]) for row in x[::2]])
+        assert torch.equal(packed(x)[::2], alone)
+        assert torch.equal(packed(loud)[::2], alone)
+
+
+def test_int4_keeps_a_weight_that_is_one_of_its_levels() -> None:
+    layer = nn.Linear(64, 16, bias=False)
+    layer.weight.data = torch.arange(16.0).repeat(16, 4) - 8
+    x = torch.ones(1, 64)
+    with torch.inference_mode():
+        assert torch.equal(kernel("int4", layer)(x), layer(x))
 
 
 @pytest.mark.parametrize("route", routes(), ids=str)

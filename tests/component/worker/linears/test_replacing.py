@@ -145,7 +145,7 @@ def test_int8_is_measured(tiny: Make) -> None:
     assert 0 < done.drift.error < 0.1
     assert str(done.drift) in done.reason
     assert "times as fast as float32 with 4 rows" in done.reason
-    assert "the head of the vocabulary included" in done.reason
+    assert "the head of the vocabulary in int8 included" in done.reason
     assert set(kinds_of(module).values()) == {"int8"}
     assert done.replaced.count == 15
 
@@ -164,6 +164,31 @@ def test_int8_spares_a_head_that_moves_the_outputs_too_far(
     assert done.drift == Drift(0.05, 0.99)
     assert done.replaced.count == 15
     assert done.replaced.bytes_after == held_bytes(module)
+
+
+def test_int4_takes_all_but_the_head_and_tells_how_far_outputs_moved(tiny: Make) -> None:
+    module = tiny("llama", hidden_size=64)
+    before = held_bytes(module)
+    done = install_linears(module, "int4", Task.GENERATE, "float32")
+    if done.kind == "none":
+        pytest.skip(done.reason)
+    kinds = kinds_of(module)
+    assert kinds.pop("lm_head") in ("int8", "float16")
+    assert set(kinds.values()) == {"int4"}
+    assert done.drift is not None
+    assert 0.01 < done.drift.error < 0.6
+    assert str(done.drift) in done.reason
+    assert done.replaced.bytes_after < before / 2
+
+
+def test_int4_leaves_layers_of_other_sizes_to_float16(tiny: Make) -> None:
+    module = tiny("llama", hidden_size=48)
+    done = install_linears(module, "int4", Task.GENERATE, "float32")
+    if done.kind == "none":
+        pytest.skip(done.reason)
+    kinds = kinds_of(module)
+    assert kinds["down_proj"] == "int4", "96 inputs, 48 outputs"
+    assert kinds["up_proj"] == "float16", "48 inputs are not whole groups"
 
 
 def test_int8_leaves_down_projections_where_outputs_moved_too_far(

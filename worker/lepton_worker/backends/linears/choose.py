@@ -12,7 +12,7 @@ from lepton_worker.backends.base import Quantization
 from lepton_worker.request import Task
 
 Asked: TypeAlias = Quantization
-Kind: TypeAlias = Literal["none", "float32-packed", "float16", "int8", "bfloat16"]
+Kind: TypeAlias = Literal["none", "float32-packed", "float16", "int8", "int4", "bfloat16"]
 """How the weights of linear layers are kept; `none` leaves them as they were loaded."""
 Timings: TypeAlias = Mapping[str, Mapping[int, float]]
 """Seconds per call, by kind ("float32" is the layer as loaded) and number of rows."""
@@ -57,9 +57,9 @@ def choose_linear(asked: Asked, facts: Facts) -> Choice:
     """The kind of kernel to use.
 
     `auto` rounds the weights of decoders where that was measured to be clearly faster than float32,
-    packed or not: to float16, or to bfloat16 where the checkpoint stores that itself. int8 has to
-    be asked for. `auto` and `none` pack float32 where that is faster. What cannot be done falls
-    back to `none`, in words.
+    packed or not: to float16, or to bfloat16 where the checkpoint stores that itself. int8 and int4
+    have to be asked for. `auto` and `none` pack float32 where that is faster. What cannot be done
+    falls back to `none`, in words.
     """
     settled = _without_timings(asked, facts)
     if settled is not None:

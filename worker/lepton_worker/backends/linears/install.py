@@ -30,6 +30,9 @@ from lepton_worker.backends.linears.replace import (
 )
 from lepton_worker.request import Task
 
+HEAD_ADDS = 1.1
+"""How many times as far off outputs may be with an int8 head, where they are far off without."""
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -44,17 +47,18 @@ class Installed:
 def install_linears(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Installed:
     """Choose kernels for a loaded module and put them in; raises nothing that is the machine's.
 
-    Has to come before adapters are loaded. int8 spares heads that tell labels, and one that makes
-    logits of a vocabulary where the outputs move too far with it; where they do already without,
-    the layers that lead back from the wide part of each block are spared. Those become float16.
+    Has to come before adapters are loaded. int8 and int4 spare heads that tell labels, and one that
+    makes logits of a vocabulary where the outputs move too far with int8 there; where they do
+    already without, int8 spares the layers that lead back from the wide part of each block. What is
+    spared becomes float16.
     """
     facts = look(module, asked, task, checkpoint_dtype)
     if needs_timings(asked, facts):
         able: list[Kind] = [kind for kind in candidates(asked, facts) if not why_not(kind)]
         facts = replace(facts, timings=time_kinds(able))
     choice = choose_linear(asked, facts)
-    if choice.kind == "int8":
-        return _install_int8(module, choice, facts)
+    if choice.kind == "int8" or choice.kind == "int4":
+        return _install_integers(module, choice, facts)
     return Installed(choice.kind, choice.reason, replace_linears(module, choice.kind))
 
 
@@ -74,7 +78,7 @@ def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:
         operators_available={},
     )
     wanted = candidates(asked, facts)
-    if "float16" in wanted or "int8" in wanted:
+    if {"float16", "int8", "int4"} & set(wanted):
         sizes = (float(item.abs().amax()) for item in weights if item.numel())
         facts = replace(facts, largest_weight_abs=max(sizes, default=0.0))
     return replace(facts, operators_available={kind: why_not(kind) for kind in wanted})
@@ -111,20 +115,21 @@ def narrowing(module: Any, spared: list[str]) -> list[str]:
     return found
 
 
-def _install_int8(module: Any, choice: Choice, facts: Facts) -> Installed:
-    """int8 with a look at the outputs before and after.
+def _install_integers(module: Any, choice: Choice, facts: Facts) -> Installed:
+    """int8 or int4 with a look at the outputs before and after.
 
     The weights of the down projections are kept until that look, so the peak is above the end.
-    What is left of the drift then is told, not judged: int8 was asked for.
+    What is left of the drift then is told, not judged: the kind was asked for.
     """
     before, reference = held_bytes(module), outputs(module)
     spared = heads(module)
     half = facts.largest_weight_abs <= LARGEST_HALF and not why_not("float16")
-    down = {name: module.get_submodule(name) for name in narrowing(module, spared)}
-    count = replace_linears(module, "int8", spared).count
+    names = narrowing(module, spared) if choice.kind == "int8" else []
+    down = {name: module.get_submodule(name) for name in names}
+    count = replace_linears(module, choice.kind, spared).count
     found = drift(reference, outputs(module))
     words = ""
-    if not found.passes:
+    if down and not found.passes:
         words = f"; with int8 down projections they differed by {100 * found.error:.1f} %, "
         words += f"so those are {'float16' if half else 'float32'}"
         count -= _put_back(module, down, half)
@@ -134,7 +139,7 @@ def _install_int8(module: Any, choice: Choice, facts: Facts) -> Installed:
     count += bool(head) + (replace_linears(module, "float16").count if half else 0)
     trim()
     replaced = Replaced(count, before, held_bytes(module))
-    return Installed("int8", f"{choice.reason}; {found}{head}{words}", replaced, found)
+    return Installed(choice.kind, f"{choice.reason}; {found}{head}{words}", replaced, found)
 
 
 def _put_back(module: Any, layers: dict[str, Any], half: bool) -> int:
@@ -151,11 +156,11 @@ def _int8_head(module: Any, reference: list[Any], body: Drift) -> tuple[Drift, s
     """
     output = module.get_output_embeddings()
     names = [name for name, layer in linears(module) if layer is output]
-    if not body.passes or not names:
+    if not names or why_not("int8"):
         return body, ""
     put(module, names[0], make_kernel(output, "int8"))
     found = drift(reference, outputs(module))
-    if found.passes:
-        return found, ", the head of the vocabulary included"
+    if found.passes or found.error <= HEAD_ADDS * body.error:
+        return found, ", the head of the vocabulary in int8 included"
     put(module, names[0], output)
     return body, ""

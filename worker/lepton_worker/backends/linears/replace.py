@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from lepton_worker.backends.linears import bf16, packed_fp16, packed_fp32
+from lepton_worker.backends.linears import bf16, int4, packed_fp16, packed_fp32
 from lepton_worker.backends.linears.bf16 import Bfloat16
 from lepton_worker.backends.linears.choose import Kind
+from lepton_worker.backends.linears.int4 import GroupedInt4
 from lepton_worker.backends.linears.int8 import Route, RowwiseInt8, best_route
 from lepton_worker.backends.linears.kernels import LinearKernel, is_linear, oriented
 from lepton_worker.backends.linears.packed_fp16 import PackedHalf
@@ -36,7 +37,8 @@ def replace_linears(module: nn.Module, kind: Kind, skip: Collection[str] = ()) -
 
     `skip` has names as `named_modules` gives them, whole or their last parts. Each layer's own
     weights are let go before the next is packed, so the peak is one layer above the start. Layers
-    that `is_linear` does not know stay. Raises InvalidSetting if the machine cannot run the kind.
+    that `is_linear` does not know stay, and those whose sizes the kind does not take. Raises
+    InvalidSetting if the machine cannot run the kind.
     """
     before = held_bytes(module)
     if kind == "none":
@@ -45,7 +47,11 @@ def replace_linears(module: nn.Module, kind: Kind, skip: Collection[str] = ()) -
     if fault:
         raise InvalidSetting(fault)
     # Names alone: a list of layers would keep all their weights to the end.
-    names = [name for name, _ in linears(module) if not is_named(name, skip)]
+    names = [
+        name
+        for name, layer in linears(module)
+        if not is_named(name, skip) and (kind != "int4" or int4.fits(layer))
+    ]
     for name in names:
         put(module, name, make_kernel(module.get_submodule(name), kind))
     trim()
@@ -107,6 +113,8 @@ def why_not(kind: Kind) -> str:
         return packed_fp16.why_not()
     if kind == "float32-packed":
         return packed_fp32.why_not()
+    if kind == "int4":
+        return int4.why_not()
     return bf16.why_not() if kind == "bfloat16" else ""
 
 
@@ -121,5 +129,6 @@ MAKERS: dict[Kind, Callable[[torch.Tensor, torch.Tensor | None], LinearKernel]] 
     "float32-packed": PackedSingle,
     "float16": PackedHalf,
     "int8": _int8,
+    "int4": GroupedInt4,
     "bfloat16": Bfloat16,
 }
