@@ -8,6 +8,7 @@ from lepton_worker.backends.native.choosing import Sampler
 from lepton_worker.backends.native.decoder import TextDecoder
 from lepton_worker.backends.native.packed import PackedForward, Segments
 from lepton_worker.backends.native.paged.attention import Kernel, gathered
+from lepton_worker.backends.native.paged.graphs import GraphedForward
 from lepton_worker.backends.native.paged.store import CPU_PAGE, paged_store
 from lepton_worker.backends.transformers.loading import Loaded
 
@@ -49,6 +50,13 @@ class PagedDecoder(TextDecoder):
     ) -> None:
         paging = paging or paging_for(loaded.module.device)
         store = paged_store(loaded, slots, cache_tokens, paging.page, paging.kernel)
-        forward = PackedForward(loaded.module, store, begin_segments)
-        self.graphs = "off: not asked for"
+        begun = loaded.module, store, begin_segments
+        if not graphs or loaded.module.device.type != "cuda":
+            self.graphs = "none: not asked for" if not graphs else "none: for CUDA alone"
+            super().__init__(PackedForward(*begun), store, sampler)
+            return
+        forward = GraphedForward(*begun, slots)
+        forward.capture()
+        why_not = forward.why_not
+        self.graphs = f"none: {why_not}" if why_not else f"decode steps of up to {slots} texts"
         super().__init__(forward, store, sampler)
