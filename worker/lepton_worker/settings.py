@@ -15,6 +15,7 @@ T = TypeVar("T")
 TASKS = ("auto", "generate", "classify", "tag", "answer", "embed")
 BACKENDS = ("auto", "native", "transformers", "onnxruntime", "vllm", "echo")
 QUANTIZATIONS = ("auto", "none", "float16", "int8", "int4", "bfloat16")
+KVS = ("auto", "slots", "paged")
 SPECULATIONS = ("auto", "none", "ngram", "assistant")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
@@ -29,6 +30,8 @@ class Settings:
     backend: str = "auto"
     dtype: str = "auto"
     quantization: str = "auto"
+    kv: str = "auto"
+    cuda_graphs: str = "auto"
     speculation: str = "none"
     speculation_model: str = ""
     speculation_tokens: int = 0
@@ -97,6 +100,8 @@ OPTIONS: dict[str, Option] = {
     "backend": Option(_choice(*BACKENDS), f"one of {', '.join(BACKENDS)}"),
     "dtype": Option(_choice(*DTYPES), f"one of {', '.join(DTYPES)}"),
     "quantization": Option(_choice(*QUANTIZATIONS), f"of weights: {', '.join(QUANTIZATIONS)}"),
+    "kv": Option(_choice(*KVS), f"where decoders keep keys and values: {', '.join(KVS)}"),
+    "cuda_graphs": Option(_choice("auto", "off"), "for decode steps over pages: auto or off"),
     "speculation": Option(
         _choice(*SPECULATIONS), f"who guesses tokens ahead: {', '.join(SPECULATIONS)}"
     ),

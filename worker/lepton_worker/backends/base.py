@@ -14,6 +14,11 @@ Quantization: TypeAlias = Literal["auto", "none", "float16", "int8", "int4", "bf
 """Format of the weights of linear layers."""
 
 
+Kv: TypeAlias = Literal["auto", "slots", "paged"]
+"""Where a decoder keeps keys and values."""
+CudaGraphs: TypeAlias = Literal["auto", "off"]
+"""Whether decode steps over pages may be replayed from CUDA graphs."""
+
 Method: TypeAlias = Literal["auto", "none", "ngram", "assistant"]
 """Who guesses tokens ahead: nobody, the text itself, or a smaller model."""
 
@@ -43,6 +48,8 @@ class LoadOrder:
     device: str = "auto"
     dtype: str = "auto"
     quantization: Quantization = "auto"
+    kv: Kv = "auto"
+    cuda_graphs: CudaGraphs = "auto"
     max_length: int | None = None
     threads: int = 1
     memory: int | None = None

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import cast
 
 from lepton_worker.backends import known_families, open_backend
-from lepton_worker.backends.base import Backend, LoadOrder, Method, Quantization, Speculation
+from lepton_worker.backends.base import (
+    Backend,
+    CudaGraphs,
+    Kv,
+    LoadOrder,
+    Method,
+    Quantization,
+    Speculation,
+)
 from lepton_worker.engine.choosing import backend_for
 from lepton_worker.engine.messages import Source
 from lepton_worker.errors import LeptonError, LoadError, WeightsCorrupt
@@ -53,6 +61,8 @@ def load(
             memory=memory_limit(),
             pooling=read_pooling(folder),
             quantization=cast(Quantization, settings.quantization),
+            kv=cast(Kv, settings.kv),
+            cuda_graphs=cast(CudaGraphs, settings.cuda_graphs),
             slots=settings.max_batch_size,
             speculation=Speculation(
                 cast(Method, settings.speculation), source.assistant, settings.speculation_tokens

@@ -17,9 +17,11 @@ from lepton_worker.backends.base import (
 from lepton_worker.backends.linears.install import Installed, install_linears
 from lepton_worker.backends.linears.lora import Adapters
 from lepton_worker.backends.native import decoder_parity, seq2seq_parity
-from lepton_worker.backends.native.decoder import SlotDecoder
+from lepton_worker.backends.native.decoder import SlotDecoder, TextDecoder
 from lepton_worker.backends.native.grouped import GroupedEncoder
 from lepton_worker.backends.native.memory import cache_tokens
+from lepton_worker.backends.native.paged.choose import choose_paging, memory_of
+from lepton_worker.backends.native.paged.decoder import PagedDecoder, Paging
 from lepton_worker.backends.native.parity import choose_encoder
 from lepton_worker.backends.native.seq2seq import SideBySide
 from lepton_worker.backends.native.seq2seq_cache import HELD
@@ -29,7 +31,12 @@ from lepton_worker.backends.sampling.constraints import Constraints
 from lepton_worker.backends.sampling.sampler import Sampler
 from lepton_worker.backends.transformers.backend import TransformersBackend
 from lepton_worker.backends.transformers.failures import NOT_FINITE, load_failures
-from lepton_worker.backends.transformers.loading import Loaded, load_model, stored_dtype
+from lepton_worker.backends.transformers.loading import (
+    Loaded,
+    choose_device,
+    load_model,
+    stored_dtype,
+)
 from lepton_worker.backends.transformers.seq2seq_facts import beams, beginning, most_beams
 from lepton_worker.errors import InvalidSetting, RequestError, TaskNotSupported, WeightsCorrupt
 from lepton_worker.limits import resident_bytes
@@ -53,7 +60,7 @@ class NativeBackend:
         self._strict = strict
         self._stock: TransformersBackend | None = None
         self._encoder: GroupedEncoder | None = None
-        self._decoder: SlotDecoder | SideBySide | None = None
+        self._decoder: TextDecoder | SideBySide | None = None
         self._adapters: Adapters | None = None
 
     def load(self, order: LoadOrder) -> Model:
@@ -86,12 +93,14 @@ class NativeBackend:
     def _open_decoder(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Model:
         if loaded.facts.encoder_decoder:
             return self._open_encoder_decoder(loaded, order, choices)
-        refusal = decoder_parity.check(loaded)
+        paging, kept = choose_paging(loaded, order.kv)
+        refusal = None if paging else decoder_parity.check(loaded)
         if refusal is not None:
             return self._open_stock(loaded, order, choices, refusal)
+        choices["kv"] = kept
         choices["backend"] = "native: gives the same logits as stock transformers"
         self._quantized(loaded, order, choices)
-        module, facts = loaded.module, loaded.facts
+        facts = loaded.facts
         assistant = load_assistant(order, facts)
         size = sum(
             bytes_per_token(item.module.config, item.module.dtype)
@@ -99,15 +108,31 @@ class NativeBackend:
             if item is not None
         )
         tokens = self._room(order, size, facts.max_length, choices)
-        sampler = Sampler(facts.defaults, facts.vocabulary, self._constraints(facts, choices))
-        self._adapters = Adapters(module)
-        self._decoder = SlotDecoder(
-            loaded, order.slots, tokens, sampler, self._adapters.begin_segments
-        )
-        self._decoder.drafts, choices["speculation"] = open_drafts(
-            self._decoder, facts, order, assistant, tokens
+        decoder = self._decoder = self._over(paging, loaded, order, tokens, choices)
+        decoder.drafts, choices["speculation"] = open_drafts(
+            decoder, facts, order, assistant, tokens
         )
         return self._decoding(facts, order, tokens)
+
+    def _over(
+        self,
+        paging: Paging | None,
+        loaded: Loaded,
+        order: LoadOrder,
+        tokens: int,
+        choices: dict[str, str],
+    ) -> TextDecoder:
+        """A decoder over pages, or over slots."""
+        facts = loaded.facts
+        sampler = Sampler(facts.defaults, facts.vocabulary, self._constraints(facts, choices))
+        self._adapters = Adapters(loaded.module)
+        begin = self._adapters.begin_segments
+        if paging is None:
+            return SlotDecoder(loaded, order.slots, tokens, sampler, begin)
+        graphs = order.cuda_graphs == "auto"
+        decoder = PagedDecoder(loaded, order.slots, tokens, sampler, begin, paging, graphs)
+        choices["cuda_graphs"] = decoder.graphs
+        return decoder
 
     def _open_encoder_decoder(
         self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]
@@ -131,7 +156,8 @@ class NativeBackend:
 
     def _room(self, order: LoadOrder, size: int, longest: int, choices: dict[str, str]) -> int:
         """Tokens of `size` bytes that may have state, for texts of at most `longest`."""
-        tokens = cache_tokens(order.memory, resident_bytes(), size, order.slots, longest)
+        limit, held = memory_of(choose_device(order.device), order.memory, resident_bytes())
+        tokens = cache_tokens(limit, held, size, order.slots, longest)
         choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"
         return tokens
 
@@ -218,7 +244,7 @@ class NativeBackend:
         self._texts.release(sequence)
 
     @property
-    def _texts(self) -> SlotDecoder | SideBySide | TransformersBackend:
+    def _texts(self) -> TextDecoder | SideBySide | TransformersBackend:
         texts = self._stock or self._decoder
         assert texts is not None, "a text for a model that encodes"
         return texts
@@ -243,7 +269,7 @@ class NativeBackend:
 
     def _forget(self, name: str) -> None:
         """Use no state again that an adapter of this name computed with other weights."""
-        if isinstance(self._decoder, SlotDecoder):
+        if isinstance(self._decoder, TextDecoder):
             self._decoder.forget_adapter(name)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from lepton_worker.backends.base import DecoderSequence, LoadOrder, Progress, Sp
 from lepton_worker.backends.linears.install import install_linears
 from lepton_worker.backends.native import decoder_parity
 from lepton_worker.backends.native.assistant import AssistantDrafter
-from lepton_worker.backends.native.decoder import SlotDecoder
+from lepton_worker.backends.native.decoder import SlotDecoder, TextDecoder
 from lepton_worker.backends.sampling.sampler import Sampler
 from lepton_worker.backends.speculation.drafting import Drafter, Drafting, Drafts
 from lepton_worker.backends.speculation.ngrams import NgramDrafter
@@ -68,7 +68,7 @@ def other_tokens(first: dict[str, int], second: dict[str, int]) -> str | None:
 
 
 def open_drafts(
-    decoder: SlotDecoder, model: Model, order: LoadOrder, assistant: Loaded | None, tokens: int
+    decoder: TextDecoder, model: Model, order: LoadOrder, assistant: Loaded | None, tokens: int
 ) -> tuple[Drafts | None, str]:
     """Who guesses for the decoder, if anybody, and why in a sentence for users.
 
@@ -122,7 +122,7 @@ class _Always:
         self._drafter.release(sequence)
 
 
-def _measured(decoder: SlotDecoder, drafter: Drafter, model: Model, most: int) -> float:
+def _measured(decoder: TextDecoder, drafter: Drafter, model: Model, most: int) -> float:
     """What one guessed token adds to a step, as a share of a step without any."""
     length = PROMPT + (ROUNDS + 1) * (most + 2)
     if length > model.max_length:
@@ -149,5 +149,5 @@ def _measured(decoder: SlotDecoder, drafter: Drafter, model: Model, most: int) -
     return max(0.01, (with_guesses / without - 1) / most)
 
 
-def _stepped(decoder: SlotDecoder, span: Span) -> bool:
+def _stepped(decoder: TextDecoder, span: Span) -> bool:
     return isinstance(decoder.step([span])[0], Progress)

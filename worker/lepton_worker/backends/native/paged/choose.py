@@ -1,9 +1,10 @@
 """Whether a decoder's texts are in slots or in pages, and why."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 
+from lepton_worker.backends.base import Kv
 from lepton_worker.backends.native import decoder_parity
 from lepton_worker.backends.native.decoder_parity import Trial
 from lepton_worker.backends.native.paged.decoder import Paging, paging_for
@@ -13,9 +14,6 @@ from lepton_worker.backends.native.slots import layer_shapes
 from lepton_worker.backends.native.store import Store
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.errors import InvalidSetting
-
-Kv: TypeAlias = Literal["auto", "slots", "paged"]
-"""Where keys and values are kept, as it is asked for."""
 
 
 def choose_paging(loaded: Loaded, asked: Kv) -> tuple[Paging | None, str]:
