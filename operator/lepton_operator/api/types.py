@@ -45,6 +45,38 @@ class Part(BaseModel):
     )
 
 
+class Speculation(Part):
+    """How tokens are guessed ahead."""
+
+    model_config = validated(
+        Rule(
+            "(self.method == 'assistant') == has(self.model)",
+            "model names the assistant of method assistant: give both or neither",
+            field=".model",
+        ),
+        Rule(
+            "!has(self.model) || self.model.startsWith('/') || self.model.matches("
+            "'^hf://[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?(@[A-Za-z0-9_./-]+)?$')",
+            "must be hf://<organisation>/<model>, or an absolute path in the workers",
+            field=".model",
+        ),
+    )
+
+    method: Literal["auto", "none", "ngram", "assistant"] = "none"
+    """Who guesses. `ngram`: what followed the last time that the text read as its end reads now,
+    for answers that repeat parts of their prompt. `assistant`: a smaller model with the same
+    tokenizer. `auto` is `ngram` where a trial at the start finds that guesses add little to a step,
+    else `none`."""
+
+    model: str | None = Field(default=None, min_length=1, max_length=512)
+    """The assistant: `hf://organisation/model@revision`, or a path in the workers, such as one
+    below `/models` beside a model from a volume, or one that `podTemplate` mounts."""
+
+    tokens: int = Field(default=0, ge=0, le=32)
+    """Most tokens that are guessed at a time; 0 is the worker's choice. Texts that are hard to
+    guess get fewer, or none."""
+
+
 class Engine(Part):
     """How a worker runs the model."""
 
@@ -67,6 +99,10 @@ class Engine(Part):
     """Format of the weights of linear layers on a CPU, where shorter ones are read faster; numbers
     between them stay in `dtype`. `float16` changes results by about 1e-4, `int8` by about 1e-2.
     `auto` takes `float16` for generation when a trial at the start finds it faster, else `none`."""
+
+    speculation: Speculation = Speculation()
+    """Tokens guessed ahead while few texts run, on CPUs: a step computes several of them together
+    and keeps those that it would have chosen anyway, so that texts stay as they are without."""
 
     max_batch_size: int = Field(default=8, ge=1, le=1024)
     """Most texts that are generated at once; other tasks fill their batches by tokens."""

@@ -150,6 +150,7 @@ def test_defaults_are_filled_in(space: Space) -> None:
             "backend": "auto",
             "dtype": "auto",
             "quantization": "auto",
+            "speculation": {"method": "none", "tokens": 0},
             "maxBatchSize": 8,
             "maxQueueDepth": 256,
         },

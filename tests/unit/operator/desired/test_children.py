@@ -176,6 +176,8 @@ def test_the_worker_gets_its_settings_and_nothing_unset() -> None:
         "LEPTON_BACKEND": "echo",
         "LEPTON_DTYPE": "bfloat16",
         "LEPTON_QUANTIZATION": "auto",
+        "LEPTON_SPECULATION": "none",
+        "LEPTON_SPECULATION_TOKENS": "0",
         "LEPTON_MAX_BATCH_SIZE": "4",
         "LEPTON_MAX_QUEUE_DEPTH": "5",
         "LEPTON_GRPC_PORT": "9000",
