@@ -74,6 +74,18 @@ def decoded(kind: MessageClass, data: bytes) -> Any:
         raise InvalidRequest([Violation("request", f"is no {name}")]) from None
 
 
+def _file_of(pool: Any, symbol: str) -> Any:
+    """The file of a symbol; of a method, which pools do not find in Python, that of its service."""
+    try:
+        return pool.FindFileContainingSymbol(symbol)
+    except KeyError:
+        service, _, method = symbol.rpartition(".")
+        found = pool.FindServiceByName(service)
+        if method not in found.methods_by_name:
+            raise
+        return found.file
+
+
 class JoinedPools:
     """Several pools as the reflection service asks one: the first that knows a name answers."""
 
@@ -94,8 +106,8 @@ class JoinedPools:
         return found
 
     def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:
-        """The file of a message, a service or another symbol; raises KeyError."""
-        found: FileDescriptor = self._first(lambda pool: pool.FindFileContainingSymbol(symbol))
+        """The file of a message, a service, a method or another symbol; raises KeyError."""
+        found: FileDescriptor = self._first(lambda pool: _file_of(pool, symbol))
         return found
 
     def FindMessageTypeByName(self, full_name: str) -> Descriptor:

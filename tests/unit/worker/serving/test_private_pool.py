@@ -27,6 +27,15 @@ def test_the_first_pool_that_knows_a_name_answers() -> None:
             find("no.such.thing")
 
 
+@pytest.mark.parametrize("service", ["inference.GRPCInferenceService", "lepton.v1.Text"])
+def test_a_method_is_in_the_file_of_its_service(service: str) -> None:
+    file = POOLS.FindFileContainingSymbol(service)
+    method = next(iter(file.services_by_name.values())).methods[0].name
+    assert POOLS.FindFileContainingSymbol(f"{service}.{method}").name == file.name
+    with pytest.raises(KeyError):
+        POOLS.FindFileContainingSymbol(f"{service}.NoMethod")
+
+
 def test_extensions_are_asked_where_the_message_is() -> None:
     message = POOLS.FindMessageTypeByName("inference.ModelInferRequest")
     assert POOLS.FindAllExtensions(message) == []
