@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import tokenizers
 
 from lepton_worker.backends.places import origins, word_numbers
+from lepton_worker.backends.spelled_tokenizer import SpelledTokenizer, Spelling
 from lepton_worker.model import Frame, Pieces, Tokenized
 from lepton_worker.request import Tokens
 
@@ -27,7 +28,7 @@ class FastTokenizer:
 
     def __init__(
         self,
-        rust: tokenizers.Tokenizer,
+        rust: "tokenizers.Tokenizer | SpelledTokenizer",
         typed: bool,
         lower: bool = False,
         unknown: int | None = None,
@@ -41,9 +42,26 @@ class FastTokenizer:
         self._frames = {pair: _frame(rust, pair, typed) for pair in (False, True)}
 
     @property
-    def rust(self) -> tokenizers.Tokenizer:
-        """The tokenizer itself, for libraries that follow its vocabulary."""
-        return self._rust
+    def rust(self) -> tokenizers.Tokenizer | None:
+        """The tokenizer itself, for libraries that follow its vocabulary; None where it is not
+        one of the `tokenizers` library alone."""
+        return self._rust if isinstance(self._rust, tokenizers.Tokenizer) else None
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are, special ones included."""
+        return self._rust.get_vocab_size()
+
+    @property
+    def specials(self) -> dict[str, int]:
+        """The special tokens with their numbers."""
+        added = self._rust.get_added_tokens_decoder()
+        return {token.content: number for number, token in added.items() if token.special}
+
+    @property
+    def leads(self) -> dict[str, str]:
+        """The tokens by which a text may begin with its translation's language, by language."""
+        return self._rust.leads if isinstance(self._rust, SpelledTokenizer) else {}
 
     def encode(self, texts: Sequence[str], cut_at: int | None = None) -> list[Tokenized]:
         """Tokenize with special tokens; a cut keeps the special tokens at the end."""
@@ -58,7 +76,7 @@ class FastTokenizer:
         return self._cut(self._rust.encode_batch_fast(ready), self.frame(pair=True), cut_at)
 
     def _cut(
-        self, items: list[tokenizers.Encoding], frame: Frame, cut_at: int | None
+        self, items: Sequence[tokenizers.Encoding | Spelling], frame: Frame, cut_at: int | None
     ) -> list[Tokenized]:
         results = []
         for item in items:
@@ -89,7 +107,7 @@ class FastTokenizer:
             added=(len(frame.front), len(frame.back)) if special else (0, 0),
         )
 
-    def _names(self, item: tokenizers.Encoding) -> list[str]:
+    def _names(self, item: tokenizers.Encoding | Spelling) -> list[str]:
         """The tokens' own names; some models show the text instead where it is unknown to them."""
         if self._unknown is None:
             return item.tokens
@@ -98,7 +116,7 @@ class FastTokenizer:
         return [name if number == self._unknown else token for number, token in pairs]
 
     def _words(
-        self, text: str, spans: list[tuple[int, int]], item: tokenizers.Encoding
+        self, text: str, spans: list[tuple[int, int]], item: tokenizers.Encoding | Spelling
     ) -> list[int | None]:
         starts = [
             None if special else start
@@ -124,14 +142,14 @@ class FastTokenizer:
         return text.lower() if self._lower else text
 
 
-def _open_tokens(rust: tokenizers.Tokenizer) -> frozenset[int]:
+def _open_tokens(rust: tokenizers.Tokenizer | SpelledTokenizer) -> frozenset[int]:
     vocabulary = rust.get_vocab(with_added_tokens=True)
     run = {number for token, number in vocabulary.items() if BYTE_TOKEN.fullmatch(token)}
     added = rust.get_added_tokens_decoder()
     return frozenset(run | {number for number, token in added.items() if token.special})
 
 
-def _frame(rust: tokenizers.Tokenizer, pair: bool, typed: bool) -> Frame:
+def _frame(rust: tokenizers.Tokenizer | SpelledTokenizer, pair: bool, typed: bool) -> Frame:
     """The special tokens that show around a text that has tokens of its own."""
     last = int(pair)
     for probe in PROBES:

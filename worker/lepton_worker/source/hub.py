@@ -10,7 +10,7 @@ SCHEME = "hf://"
 ADDRESS = re.compile(r"hf://(?P<model>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 
 SAFETENSORS = ["*.safetensors"]
-DESCRIBING = ["*.json", "*.txt", "*.model"]
+DESCRIBING = ["*.json", "*.txt", "*.model", "*.spm"]
 NOT_WANTED = [
     # The same weights once more, in other forms.
     "consolidated*",

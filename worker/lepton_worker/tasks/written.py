@@ -141,7 +141,9 @@ def _learned_translation(model: Model, source: str, target: str) -> Order:
         start = model.languages[source] if source else None
         return Order(source=start, forced=(model.languages[target],))
     head, _, _ = TRANSLATION_PROMPT.partition("{")
-    pairs = sorted(name.removeprefix(head) for name in model.prompts if name.startswith(head))
+    pairs = sorted(
+        name.removeprefix(head).removeprefix("_") for name in model.prompts if name.startswith(head)
+    )
     if pairs:
         name = TRANSLATION_PROMPT.format(source=source, target=target)
         if name not in model.prompts:

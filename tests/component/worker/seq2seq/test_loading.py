@@ -11,7 +11,7 @@ from lepton_testing.seq2seq import build, expected
 from lepton_worker.backends.base import DecoderSequence, LoadOrder, Span
 from lepton_worker.backends.native.backend import NativeBackend
 from lepton_worker.backends.transformers.backend import TransformersBackend
-from lepton_worker.errors import InvalidSetting, TaskNotSupported
+from lepton_worker.errors import InvalidSetting
 from lepton_worker.request import Sampling, Task, Tokens
 from lepton_worker.samples.vocabularies import unigram
 
@@ -68,14 +68,6 @@ def test_a_tokenizer_whose_class_needs_sentencepiece(
     assert answered(backend, sampling) == expected(module, PROMPT, 6, eos_token_id=None)
 
 
-def test_sentencepiece_files_alone_are_refused(tmp_path: Path) -> None:
-    folder = a_folder(tmp_path, "marian", "MarianTokenizer")
-    (folder / "tokenizer.json").unlink()
-    (folder / "source.spm").write_bytes(b"")
-    with pytest.raises(TaskNotSupported, match="SentencePiece files alone"):
-        NativeBackend().load(an_order(folder))
-
-
 def test_what_old_checkpoints_say_in_their_config(tmp_path: Path) -> None:
     said: dict[str, Any] = {
         "num_beams": 4,
@@ -88,7 +80,10 @@ def test_what_old_checkpoints_say_in_their_config(tmp_path: Path) -> None:
     model = NativeBackend().load(an_order(folder))
     assert (model.defaults.max_new_tokens, model.defaults.min_new_tokens) == (29, 4)
     assert model.defaults.forced == (3,)
-    assert model.choices["beams"].endswith("asks for 4 beams")
+    assert model.choices["beams"] == "4: as the model's own config asks"
+    # The cache holds one such text with its beams, however few texts run at once.
+    single = NativeBackend().load(an_order(folder, slots=1))
+    assert single.cache_tokens == 4 * 2 * single.max_length
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def _facts(order: LoadOrder, config: dict[str, Any], plan: Plan, session: Sessio
         device="cpu" if session.provider == CPU else "cuda:0",
         dtype=plan.dtype,
         max_length=longest_input(config, order.max_length, pooling.max_length),
-        vocabulary=int(config.get("vocab_size") or tokenizer.rust.get_vocab_size()),
+        vocabulary=int(config.get("vocab_size") or tokenizer.size),
         tokenizer=tokenizer,
         prompts={"": pooling.prefix, **pooling.prompts} if order.task is Task.EMBED else {},
         normalize=pooling.normalize,

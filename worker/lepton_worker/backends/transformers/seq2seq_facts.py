@@ -45,14 +45,12 @@ def with_seq2seq(facts: Model, folder: Path, generation: Any) -> Model:
     """The facts of a model with those that only encoder-decoders have; `generation` is its
     module's generation config."""
     config = json.loads((folder / "config.json").read_text())
-    rust = getattr(facts.tokenizer, "rust", None)
-    added = rust.get_added_tokens_decoder() if rust else {}
-    special = ((token.content, number) for number, token in added.items() if token.special)
-    known = languages(special)
+    special: dict[str, int] = getattr(facts.tokenizer, "specials", {})
+    known = languages(special.items())
     return dataclasses.replace(
         facts,
         encoder_decoder=True,
-        prompts=prompts(config),
+        prompts={**prompts(config), **led(getattr(facts.tokenizer, "leads", {}))},
         task_defaults=task_defaults(config, generation),
         languages={name: token for name, token in known.items() if token < facts.vocabulary},
     )
@@ -69,6 +67,11 @@ def prompts(config: dict[str, Any]) -> dict[str, str]:
         if isinstance(prefix, str):
             found[name] = prefix
     return found
+
+
+def led(leads: dict[str, str]) -> dict[str, str]:
+    """The prompts of a model whose texts begin with the language that it shall write (Marian)."""
+    return {f"translation__to_{name}": f"{token} " for name, token in leads.items()}
 
 
 def task_defaults(config: dict[str, Any], generation: Any) -> dict[str, GenerationDefaults]:

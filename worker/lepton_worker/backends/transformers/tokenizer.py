@@ -7,6 +7,7 @@ import tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lepton_worker.backends.fast_tokenizer import FastTokenizer
+from lepton_worker.backends.transformers.spelled import is_spelled, spelled_tokenizer
 from lepton_worker.errors import TaskNotSupported, WeightsCorrupt
 
 __all__ = ["FastTokenizer", "load_tokenizer"]
@@ -14,6 +15,8 @@ __all__ = ["FastTokenizer", "load_tokenizer"]
 
 def load_tokenizer(folder: Path, lower: bool = False) -> FastTokenizer:
     """The tokenizer in a folder that is known to have one; raises LoadError."""
+    if is_spelled(folder):
+        return spelled_tokenizer(folder, lower)
     try:
         loaded = _loaded(folder)
     except TaskNotSupported:
