@@ -98,7 +98,8 @@ class Engine(Part):
     quantization: Literal["auto", "none", "float16", "int8", "int4", "bfloat16"] = "auto"
     """Format of the weights of linear layers on a CPU, where shorter ones are read faster; numbers
     between them stay in `dtype`. `float16` changes results by about 1e-4, `int8` by about 1e-2,
-    `int4` by about 1e-1. `auto` takes `float16` for generation when a trial at the start finds it faster, else `none`."""
+    `int4` by about 1e-1. `auto` takes `float16` for generation when a trial at the start finds it
+    faster, else `none`."""
 
     speculation: Speculation = Speculation()
     """Tokens guessed ahead while few texts run, on CPUs: a step computes several of them together
