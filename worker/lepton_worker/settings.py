@@ -40,6 +40,7 @@ class Settings:
     threads: int | None = None
     max_batch_size: int = 8
     max_queue_depth: int = 256
+    neighbour_factor: float = 2.0
     max_model_length: int | None = None
     host: str = "[::]"
     grpc_port: int = 9000
@@ -83,6 +84,12 @@ def _number(kind: Callable[[str], T], low: float, high: float) -> Callable[[str]
     return read
 
 
+def _factor(text: str) -> float:
+    if text in ("0", "none"):
+        return 0.0
+    return _number(float, 1, 100)(text)
+
+
 def _text(text: str) -> str:
     return text
 
@@ -116,6 +123,9 @@ OPTIONS: dict[str, Option] = {
     "threads": Option(_number(int, 1, 1024), "threads for arithmetic; the CPU quota if not given"),
     "max_batch_size": Option(_number(int, 1, 1024), "most requests in one batch"),
     "max_queue_depth": Option(_number(int, 1, 100_000), "most requests that wait"),
+    "neighbour_factor": Option(
+        _factor, "how much longer busy tenants may make a step for a quiet one; 0 or none: no bound"
+    ),
     "max_model_length": Option(_number(int, 1, 2**31 - 1), "longest input in tokens"),
     "host": Option(_text, "address to listen on"),
     "grpc_port": Option(_number(int, 0, 65535), "port of the gRPC server; 0 takes any free one"),

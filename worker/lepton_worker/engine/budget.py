@@ -6,7 +6,7 @@ from dataclasses import replace
 from lepton_worker.backends.base import Progress
 from lepton_worker.errors import RequestError
 from lepton_worker.model import Model
-from lepton_worker.scheduler.entries import Limits, Share
+from lepton_worker.scheduler.entries import NEIGHBOUR_FACTOR, Limits, Share
 
 PREFILL_TOKENS = 256
 """Of a step in which texts go on, so that one long prompt does not hold all of them up."""
@@ -15,11 +15,15 @@ ALL_TOKENS = 2**30
 """A step that leaves nothing out: whoever schedules inside divides the work among its own steps."""
 
 
-def limits_of(model: Model) -> Limits:
-    """What the planner may hand to a model's backend at a time."""
+def limits_of(model: Model, neighbour_factor: float = NEIGHBOUR_FACTOR) -> Limits:
+    """What the planner may hand to a model's backend at a time.
+
+    Steps of a backend that schedules are not those that the planner could keep short.
+    """
+    factor = 0.0 if model.schedules else neighbour_factor
     step = ALL_TOKENS if model.schedules else model.step_tokens
     prefill = step if model.schedules else min(PREFILL_TOKENS, step)
-    return Limits(model.slots, step, prefill, model.cache_tokens)
+    return Limits(model.slots, step, prefill, model.cache_tokens, factor)
 
 
 def happened(share: Share, outcomes: Sequence[Progress | RequestError]) -> Share:

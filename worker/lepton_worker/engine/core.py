@@ -39,7 +39,7 @@ from lepton_worker.errors import (
 from lepton_worker.model import Model
 from lepton_worker.request import EncodeJob, Vector
 from lepton_worker.scheduler.costs import Costs
-from lepton_worker.scheduler.entries import ListEntry, Share, TextEntry
+from lepton_worker.scheduler.entries import NEIGHBOUR_FACTOR, ListEntry, Share, TextEntry
 from lepton_worker.scheduler.planner import Planner
 
 log = logging.getLogger(__name__)
@@ -60,14 +60,19 @@ class Core:
     """Runs jobs on one backend, step by step."""
 
     def __init__(
-        self, backend: Backend, model: Model, port: Port, clock: Clock = time.monotonic
+        self,
+        backend: Backend,
+        model: Model,
+        port: Port,
+        clock: Clock = time.monotonic,
+        neighbour_factor: float = NEIGHBOUR_FACTOR,
     ) -> None:
         self._backend = backend
         self._asked = Asked(backend)
         self._port = port
         self._clock = clock
         self._costs = Costs()
-        self._limits = limits_of(model)
+        self._limits = limits_of(model, neighbour_factor)
         self._planner = Planner(self._limits, self._costs)
         self._entries: dict[int, Entry] = {}
         self._out: list[FromEngine] = []

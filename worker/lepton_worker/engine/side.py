@@ -35,7 +35,7 @@ def engine_main(settings: Settings, port: Port, imported: float = 0.0) -> None:
         return
     port.send([Ready(model, os.getpid())])
     with contextlib.suppress(Closed):
-        Core(backend, model, port).run()
+        Core(backend, model, port, neighbour_factor=settings.neighbour_factor).run()
 
 
 def _told(port: Port) -> Source:

@@ -40,8 +40,8 @@ class TextEntry:
     """A text to be generated: a prompt of `prompt` tokens and at most `most_new` behind it.
 
     The engine keeps `computed` (tokens with state) and `length` (tokens known: the prompt and what
-    was generated) up to date; `seated` and all below it belong to the planner. `turn` is the
-    number of the last step that computed some of it, `yielded` how often it was evicted for
+    was generated) up to date; `seated` and all below it belong to the planner. `turn` grows with
+    each step that computes some of it, from text to text; `yielded` is how often it was evicted for
     another tenant. A text with several `rows` is computed that many times side by side.
     """
 
@@ -68,6 +68,11 @@ class TextEntry:
     def generated(self) -> int:
         """Tokens generated so far."""
         return self.length - self.prompt
+
+    @property
+    def rest(self) -> int:
+        """Tokens known that have no state: 1 once the text is past its prompt."""
+        return self.length - self.computed
 
     @property
     def growth(self) -> int:

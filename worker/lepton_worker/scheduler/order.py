@@ -4,9 +4,10 @@ import heapq
 import itertools
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from lepton_worker.request import Caller
 from lepton_worker.scheduler.costs import Costs
 from lepton_worker.scheduler.entries import Entry, ListEntry, TextEntry
 from lepton_worker.scheduler.fairness import INPUT_WEIGHT, Fairness, Rotation
@@ -158,6 +159,10 @@ class Band:
     def walk_texts(self) -> Walk[TextEntry]:
         """The waiting texts, in their order."""
         return Walk(self.fairness, self.texts, self.returned)
+
+    def lists_of(self, wanted: Callable[[Caller], bool]) -> dict[str, Line[ListEntry]]:
+        """The lists of the tenants of whom one is wanted, by tenant."""
+        return {tenant: line for tenant, line in self.lists.items() if wanted(line[0].caller)}
 
     def begin(self, entry: TextEntry) -> None:
         """Take a text out of the queue for a slot and charge its prompt, unless that was done."""

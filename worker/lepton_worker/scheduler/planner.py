@@ -1,10 +1,6 @@
 """What the engine does next: who sits in its slots, and what each step computes.
 
-A step begins with the next token of every text that is past its prompt. Prompts, in chunks, and
-inputs of lists share what is left: `prefill_tokens` while any text waits for its next token, so
-that the time between two tokens stays bounded (Agrawal et al., "Sarathi-Serve", OSDI 2024), else
-all of `step_tokens`. Where both want it the better class goes first, and in the same class they
-take turns.
+`steps` fills the steps, `seats` the slots, `neighbours` knows for whom both make way.
 """
 
 from collections.abc import Iterable
@@ -21,9 +17,10 @@ from lepton_worker.scheduler.entries import (
     check_inputs,
 )
 from lepton_worker.scheduler.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT
+from lepton_worker.scheduler.neighbours import Neighbours
 from lepton_worker.scheduler.order import Band, Line
 from lepton_worker.scheduler.seats import Seats
-from lepton_worker.scheduler.spans import MIN_CHUNK, chunks, fill
+from lepton_worker.scheduler.steps import Spans, Steps, counted
 
 CLASSES = 64
 """Classes remembered; beyond that, those in which nothing waits are forgotten."""
@@ -43,10 +40,12 @@ class Planner:
         self._entries: Line[Entry] = Line()
         self._deadlines: Line[Entry] = Line()
         self._seats = Seats(limits)
+        self._neighbours = Neighbours(limits)
+        self._steps = Steps(limits)
+        self._turns = 0
         self._lists: dict[ListEntry, None] = {}
         self._fresh: list[TextEntry] = []
         self._changed = False
-        self._lists_first = False
         self._shortest_wait: float | None = None
 
     def __contains__(self, entry: object) -> bool:
@@ -91,6 +90,7 @@ class Planner:
         else:
             check_inputs(entry)
             self._band(entry).add_list(entry)
+        self._neighbours.add(entry)
         self._entries.add(entry, entry.admitted_at)
         if entry.deadline is not None:
             self._deadlines.add(entry, entry.deadline)
@@ -107,6 +107,7 @@ class Planner:
             return
         self._deadlines.discard(entry)
         self._band(entry).discard(entry)
+        self._neighbours.remove(entry)
         if isinstance(entry, ListEntry):
             self._lists.pop(entry, None)
         elif entry.seated:
@@ -128,7 +129,7 @@ class Planner:
         """
         if not self._changed:
             return Seating()
-        seating = self._seats.seat(self._bands)
+        seating = self._seats.seat(self._bands, self._neighbours.standing())
         self._changed = bool(seating.evict)
         for entry in seating.begin:
             self._note_wait(entry, now)
@@ -148,28 +149,29 @@ class Planner:
     def share(self, now: float) -> Share:
         """The next step; what it computes is charged and counts as taken."""
         self._refund()
-        spans: list[tuple[TextEntry, int]] = []
-        prompts = []
-        for entry in self._seats.taken:
-            rest = entry.length - entry.computed
-            if rest == 1:
-                spans.append((entry, 1))
-            elif rest > 1:
-                prompts.append(entry)
-        decode = sum(entry.rows for entry, _ in spans)
-        pieces, inputs = self._divide(prompts, self._room(decode))
-        spans += pieces
+        texts = [entry for entry in self._seats.taken if entry.rest > 0]
+        quiet = self._neighbours.standing().quiet
+        spans, inputs = self._steps.fill(texts, self._bands, quiet, self._costs.rates(), now)
+        share = Share(spans, inputs, *counted(spans, inputs))
+        self._neighbours.pass_to(now)
+        self._charge_texts(spans)
+        for entry, places in inputs:
+            self._note_wait(entry, now)
+            self._neighbours.took(entry, sum(entry.lengths[place] for place in places))
+            self._lists[entry] = None
+        return share
+
+    def _charge_texts(self, spans: Spans) -> None:
+        """Charge next tokens, prompts are paid for, and note whose turn it was."""
         for entry, count in spans:
-            if count == entry.length - entry.computed and entry.most_new:
-                fairness = self._band(entry).fairness
-                fairness.charge(entry.caller.tenant, entry.rows * OUTPUT_WEIGHT)
-        for list_entry, _ in inputs:
-            self._note_wait(list_entry, now)
-            self._lists[list_entry] = None
-        prefill = sum(count for _, count in pieces) + sum(
-            entry.lengths[place] for entry, places in inputs for place in places
-        )
-        return Share(spans, inputs, prefill, decode)
+            self._turns += 1
+            entry.turn = self._turns
+            weighted = INPUT_WEIGHT * count if entry.rest > 1 else 0
+            if count == entry.rest and entry.most_new:
+                output = entry.rows * OUTPUT_WEIGHT
+                self._band(entry).fairness.charge(entry.caller.tenant, output)
+                weighted += output
+            self._neighbours.served(entry.caller.tenant, weighted)
 
     def _refund(self) -> None:
         """Give back what was charged for tokens that turned out to have state already."""
@@ -179,36 +181,14 @@ class Planner:
                 fairness.charge(entry.caller.tenant, -INPUT_WEIGHT * entry.computed)
         self._fresh.clear()
 
-    def _room(self, decode: int) -> int:
-        """Tokens for prompts and inputs in a step with so many next tokens; never none."""
-        whole = self.limits.step_tokens
-        if not decode:
-            return whole
-        return min(self.limits.prefill_tokens, whole, max(MIN_CHUNK, whole - decode))
-
-    def _divide(
-        self, prompts: list[TextEntry], room: int
-    ) -> tuple[list[tuple[TextEntry, int]], list[tuple[ListEntry, list[int]]]]:
-        """Divide the room for prefill between prompts and inputs."""
-        bands = [self._bands[key] for key in sorted(self._bands) if self._bands[key].lists]
-        if not bands or not prompts:
-            return chunks(prompts, room), fill(bands, room, force=True)
-        self._lists_first = not self._lists_first
-        best_text = min(entry.caller.priority for entry in prompts)
-        best_list = min(key for key, band in self._bands.items() if band.lists)
-        if (best_list, not self._lists_first) < (best_text, self._lists_first):
-            inputs = fill(bands, room, force=True)
-            used = sum(entry.lengths[place] for entry, places in inputs for place in places)
-            return chunks(prompts, room - used), inputs
-        pieces = chunks(prompts, room)
-        return pieces, fill(bands, room - sum(count for _, count in pieces), force=False)
-
     def wrote_further(self, entry: TextEntry, count: int) -> None:
         """Charge the tokens that a text got from a step besides the one that was shared out."""
         self._band(entry).fairness.charge(entry.caller.tenant, count * OUTPUT_WEIGHT)
+        self._neighbours.served(entry.caller.tenant, count * OUTPUT_WEIGHT)
 
     def stepped(self, share: Share, seconds: float, further: int = 0) -> None:
         """Learn from how long a step took that gave `further` tokens besides those shared out."""
+        self._steps.took(seconds)
         self._costs.observe(share.prefill, share.decode + further, seconds)
 
     def report(self, now: float) -> Report:
@@ -227,8 +207,7 @@ class Planner:
             if isinstance(entry, ListEntry):
                 prefill += entry.pending_tokens
             else:
-                rest = entry.length - entry.computed
-                prefill += rest if rest > 1 else 0
+                prefill += entry.rest if entry.rest > 1 else 0
                 expected = self._costs.expected_new(entry.most_new)
                 decode += entry.rows * max(expected - entry.generated, 0)
         return Work(prefill, decode)

@@ -1,7 +1,8 @@
 """How a step of so many tokens is divided among prompts and among inputs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from lepton_worker.request import Caller
 from lepton_worker.scheduler.entries import ListEntry, TextEntry
 from lepton_worker.scheduler.order import Band, Walk
 
@@ -46,8 +47,17 @@ def _rest(entry: TextEntry) -> int:
     return entry.length - entry.computed
 
 
-def fill(bands: Iterable[Band], room: int, force: bool) -> list[tuple[ListEntry, list[int]]]:
+def everybody(caller: Caller) -> bool:
+    """Whose lists may have inputs in a step, if nobody has to stand back."""
+    return True
+
+
+def fill(
+    bands: Iterable[Band], room: int, force: bool, wanted: Callable[[Caller], bool] = everybody
+) -> list[tuple[ListEntry, list[int]]]:
     """Take inputs of lists, `room` tokens at most, and charge them; the best class comes first.
+
+    Only callers that are `wanted` have their turns.
 
     In a class, tenants and their lists have turns of equal size (deficit round robin after
     Shreedhar and Varghese, SIGCOMM 1995, with the counters of `fairness` in place of deficits), the
@@ -58,7 +68,7 @@ def fill(bands: Iterable[Band], room: int, force: bool) -> list[tuple[ListEntry,
     turn = max(1, room // TURNS)
     misses = 0
     for band in bands:
-        walk = Walk(band.fairness, band.lists)
+        walk = Walk(band.fairness, band.lists_of(wanted))
         while room > 0 and misses < MISSES and (entry := walk.next()) is not None:
             places, tokens = _turn(entry, turn, room, force and not taken)
             if places:

@@ -196,7 +196,7 @@ def test_what_was_cached_is_not_paid_for(cached: int, expected: str) -> None:
 
 
 def test_next_tokens_are_paid_for_twofold() -> None:
-    planner = Planner(Limits(2, 256, 64, 0), Costs())
+    planner = Planner(Limits(2, 256, 64, 0, neighbour_factor=0), Costs())
     chatty, brief = a_text(10, tenant="a"), a_text(15, tenant="b")
     for entry in (chatty, brief, a_text(5, tenant="a"), a_text(5, tenant="b")):
         planner.add(entry)

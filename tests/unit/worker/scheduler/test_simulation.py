@@ -1,115 +1,14 @@
 """The planner under random loads, driven by an engine whose clock counts steps."""
 
 import random
-from collections import defaultdict
 
 import pytest
 
+from lepton_testing.simulation import Simulation
 from lepton_worker.request import Caller
-from lepton_worker.scheduler.costs import Costs
-from lepton_worker.scheduler.entries import Entry, Limits, ListEntry, TextEntry
-from lepton_worker.scheduler.planner import Planner
+from lepton_worker.scheduler.entries import Entry, Limits
 
 SEEDS = range(2)
-
-
-class Simulation:
-    """Does what the plans say, one step per unit of time, and checks every plan.
-
-    `goals` says how long each text becomes. `cached` makes texts find part of their prompt cached.
-    """
-
-    def __init__(self, limits: Limits, rng: random.Random, cached: bool = False) -> None:
-        self.planner = Planner(limits, Costs())
-        self.limits = limits
-        self.now = 0.0
-        self.goals: dict[Entry, int] = {}
-        self.done: dict[Entry, float] = {}
-        self.late: list[Entry] = []
-        self.evicted: list[TextEntry] = []
-        self.results: dict[ListEntry, list[int]] = defaultdict(list)
-        self.served: dict[str, float] = defaultdict(float)
-        self._rng = rng
-        self._cached = cached
-
-    def text(self, caller: Caller, prompt: int, goal: int, deadline: float | None = None) -> Entry:
-        most_new = goal + self._rng.randrange(4)
-        entry = TextEntry(caller, self.now, deadline, prompt, most_new, None)
-        self.goals[entry] = goal
-        self.planner.add(entry)
-        return entry
-
-    def inputs(self, caller: Caller, lengths: list[int], deadline: float | None = None) -> Entry:
-        entry = ListEntry(caller, self.now, deadline, lengths, None)
-        self.planner.add(entry)
-        return entry
-
-    def step(self) -> None:
-        self.now += 1
-        planner, limits = self.planner, self.limits
-        for entry in planner.expire(self.now):
-            assert entry.deadline is not None
-            assert entry.deadline <= self.now
-            self.late.append(entry)
-        self._seat()
-        share = planner.share(self.now)
-        if planner.waiting + planner.running:
-            assert share, "there is work and nothing is planned"
-        assert share.decode <= limits.slots
-        texts = sum(count for _, count in share.spans) - share.decode
-        assert texts <= (limits.prefill_tokens if share.decode else limits.step_tokens)
-        for text, count in share.spans:
-            self._compute(text, count)
-        for entry, places in share.inputs:
-            self._encode(entry, places)
-        planner.stepped(share, 0.001)
-
-    def _seat(self) -> None:
-        planner, limits = self.planner, self.limits
-        seating = planner.seat(self.now)
-        for entry in seating.evict:
-            assert not entry.seated
-            assert entry.computed == 0
-            assert any(other.caller.priority < entry.caller.priority for other in seating.begin)
-            self.evicted.append(entry)
-        for entry in seating.begin:
-            assert entry.seated
-            assert entry in planner
-            if self._cached:
-                entry.computed = self._rng.randrange(entry.length)
-        if limits.cache_tokens:
-            assert planner.cache_used <= planner.cache_reserved <= limits.cache_tokens
-
-    def _compute(self, text: TextEntry, count: int) -> None:
-        assert text in self.planner
-        assert text.seated
-        assert 0 < count <= text.length - text.computed
-        self.served[text.caller.tenant] += max(0, min(count, text.prompt - text.computed))
-        text.computed += count
-        if text.computed == text.length:
-            text.length += 1
-            self.served[text.caller.tenant] += 2
-            if text.generated == self.goals[text]:
-                self._end(text)
-
-    def _encode(self, entry: ListEntry, places: list[int]) -> None:
-        assert entry in self.planner
-        self.results[entry] += places
-        self.served[entry.caller.tenant] += sum(entry.lengths[place] for place in places)
-        if len(self.results[entry]) == len(entry.lengths):
-            assert sorted(self.results[entry]) == list(range(len(entry.lengths)))
-            self._end(entry)
-
-    def _end(self, entry: Entry) -> None:
-        self.planner.remove(entry)
-        self.done[entry] = self.now
-
-    def finish(self, most: int) -> None:
-        for _ in range(most):
-            if not self.planner.waiting + self.planner.running:
-                return
-            self.step()
-        raise AssertionError(f"{self.planner.waiting} wait, {self.planner.running} run for ever")
 
 
 def anyone(rng: random.Random) -> Caller:
