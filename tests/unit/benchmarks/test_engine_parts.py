@@ -9,15 +9,16 @@ from lepton_bench.engine.http_target import event_text
 from lepton_bench.engine.models import SHAPES
 from lepton_bench.engine.options import PARTS, QUICK_PEERS, parse
 from lepton_bench.engine.order import Cores, alternating, split
-from lepton_bench.engine.outcome import summary
+from lepton_bench.engine.outcome import Record, summary
 from lepton_bench.engine.parts.encode import best_of, furthest
-from lepton_bench.engine.parts.open_load import Point, kept
+from lepton_bench.engine.parts.open_load import Point, kept, tokens_within
 from lepton_bench.engine.parts.overhead import step_seconds
 from lepton_bench.engine.peers.line_loop import sorted_batches
 from lepton_bench.engine.proc import Stat, peak_kib, read_stat
 from lepton_bench.engine.suite import MEASURES
 from lepton_bench.engine.target import Refused
 from lepton_bench.engine.worker_help import offered_by
+from lepton_bench.engine.workload import Item
 
 
 def test_rounds_alternate() -> None:
@@ -101,7 +102,7 @@ def test_the_best_of_those_that_took_part() -> None:
 
 def test_goodput_kept_at_overload_is_over_the_peak() -> None:
     def point(share: float, good: float) -> Point:
-        return Point(share, share, good, summary([], 1.0))
+        return Point(share, share, good, 0.0, summary([], 1.0))
 
     assert kept([[point(2.0, 3.0), point(0.9, 4.0)], [point(0.9, 2.0), point(2.0, 2.0)]]) == 0.875
     assert kept([[point(2.0, 0.0)]]) is None
@@ -113,6 +114,16 @@ def test_weights_of_known_shapes() -> None:
     assert d1.matrix_weights + 2 * d1.head_weights == pytest.approx(125e6, rel=0.02)
     assert d1.cache_bytes(10) == 2 * 12 * 256 * 10 * 4
     assert SHAPES["e1"].head_weights == 0
+
+
+def test_tokens_behind_the_arrivals_are_not_counted() -> None:
+    item = Item("a", 1, 4)
+    records = [
+        Record(item, 10.0, marks=[(11.0, 1), (14.9, 2), (15.1, 1)]),
+        Record(item, 12.0, marks=[(15.0, 3)]),
+        Record(item, 13.0),
+    ]
+    assert tokens_within(records, 5.0) == 3
 
 
 def test_options_have_quick_and_full_sizes() -> None:

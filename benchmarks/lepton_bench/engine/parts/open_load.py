@@ -41,10 +41,8 @@ WORDS = {
 }
 """Latencies in seconds that are written down at each rate."""
 
-FIELDS = ("new_tokens_s", *WORDS)
-
 PICTURES = {
-    "load-tokens": "new_tokens_s",
+    "load-tokens": "tokens",
     "load-goodput": "good",
     "load-first-token": "ttft_p50",
     "load-first-token-p99": "ttft_p99",
@@ -62,6 +60,8 @@ class Point:
     """Requests a second that came."""
     good: float
     """Good answers a second."""
+    tokens: float
+    """New tokens a second while requests came."""
     found: Summary
 
 
@@ -144,8 +144,15 @@ async def _sweep(context: Context, server: Server, writer: Writer, number: int) 
         if records:
             found = summary(records, seconds)
             good = goodput(records, pace, seconds)
-            points.append(Point(share, len(records) / seconds, good, found))
+            tokens = tokens_within(records, seconds) / seconds
+            points.append(Point(share, len(records) / seconds, good, tokens, found))
     return points
+
+
+def tokens_within(records: Sequence[Record], seconds: float) -> int:
+    """New tokens that came in the first seconds behind the first request; the rest is the tail."""
+    end = min(record.intended for record in records) + seconds
+    return sum(tokens for record in records for moment, tokens in record.marks if moment < end)
 
 
 def kept(rounds: Sequence[Sequence[Point]]) -> float | None:
@@ -178,11 +185,12 @@ def _figures(context: Context, name: str, rounds: Sequence[Sequence[Point]]) -> 
 
 def middle(points: Sequence[Point]) -> dict[str, float | None]:
     """Medians over the rounds of one rate."""
-    found = {field: median([getattr(point.found, field) for point in points]) for field in FIELDS}
+    found = {field: median([getattr(point.found, field) for point in points]) for field in WORDS}
     return {
         **found,
         "rate": median([point.rate for point in points]) or 0.0,
         "good": median([point.good for point in points]),
+        "tokens": median([point.tokens for point in points]),
     }
 
 
@@ -194,7 +202,7 @@ def _figure(
         errors.update(point.found.errors)
     words = [
         f"{row['rate']:.2f} requests/s offered",
-        f"{row['new_tokens_s']:.3g} new tokens/s",
+        f"{row['tokens']:.3g} new tokens/s",
         *(f"{word} {row[field]:.3g} s" for field, word in WORDS.items() if row[field] is not None),
         ", ".join(f"{count} {code}" for code, count in sorted(errors.items())),
     ]
