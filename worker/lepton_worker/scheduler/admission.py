@@ -64,6 +64,7 @@ class Admission:
         self._waiting = 0
         self._rates: Rates | None = None
         self._left = Work()
+        self._shields = False
 
     @property
     def waiting(self) -> int:
@@ -79,6 +80,7 @@ class Admission:
         """Take note of what the engine reports."""
         self._rates = report.rates
         self._left = report.left
+        self._shields = report.shields
         self._guard.observe(report.shortest_wait, self._classes, now)
 
     def enter(self, waiting: int, caller: Caller) -> None:
@@ -218,7 +220,15 @@ class Admission:
                 wait += self._drain(queue.work)
             elif priority == caller.priority and tenant != caller.tenant:
                 wait += min(self._drain(queue.work), until)
-        return wait + self._next_slot() if work.decode else wait
+        if not work.decode or self._gets_a_slot(caller):
+            return wait
+        return wait + self._next_slot()
+
+    def _gets_a_slot(self, caller: Caller) -> bool:
+        """Whether a tenant with more than an equal share of the slots would give one up."""
+        tenants = {permit.caller.tenant for permit in self._permits} | {caller.tenant}
+        held = sum(permit.caller.tenant == caller.tenant for permit in self._permits)
+        return self._shields and (held + 1) * len(tenants) < self._bounds.slots
 
     def _drain(self, work: Work) -> float:
         """Seconds to do work in full steps; while slots are free only prompts are in the way."""

@@ -68,12 +68,14 @@ class Report:
 
     `left` is what the requests that run still need. `shortest_wait` is the shortest time, in
     seconds, that any request taken up since the last report had waited; if none was, how long the
-    oldest waits, and 0 when nothing waits.
+    oldest waits, and 0 when nothing waits. `shields` says that tenants with more than a fair share
+    give slots up to others.
     """
 
     rates: Rates | None
     left: Work
     shortest_wait: float
+    shields: bool = False
 
 
 class Costs:

@@ -198,7 +198,8 @@ class Planner:
             oldest = next((entry for entry in self._entries if not entry.begun), None)
             wait = max(0.0, now - oldest.admitted_at) if oldest else 0.0
         self._shortest_wait = None
-        return Report(self._costs.rates(), self._work((*self._seats.taken, *self._lists)), wait)
+        left = self._work((*self._seats.taken, *self._lists))
+        return Report(self._costs.rates(), left, wait, self.limits.neighbour_factor > 0)
 
     def _work(self, entries: Iterable[Entry]) -> Work:
         """What is still to be computed for some requests, as far as that can be known."""

@@ -171,6 +171,24 @@ def test_without_a_free_slot_the_queue_and_the_next_slot_count() -> None:
     assert attainable(admission, 100, 50) == pytest.approx(wait + 0.2 + 50 * 0.12, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("shields", "held", "waits"),
+    [(True, 0, False), (True, 1, True), (False, 0, True)],
+)
+def test_who_gets_a_slot_from_a_neighbour_waits_for_none(
+    shields: bool, held: int, waits: bool
+) -> None:
+    """Of four slots for two tenants, a second one is not below half of them."""
+    admission = Admission(Bounds(10, 0, slots=4))
+    admission.observe(Report(RATES, Work(500, 400), 0.0, shields), 0.0)
+    running(admission, 4, Caller("loud"))
+    running(admission, held, Caller("quiet"))
+    alone = 0.2 + 50 * (0.1 + 0.01 * 4)
+    next_slot = 0.5 + 100 * (0.01 + 0.1 / 4)
+    found = attainable(admission, 100, 50, Caller("quiet"))
+    assert found == pytest.approx(alone + next_slot * waits, rel=0.01)
+
+
 def test_the_refusal_says_how_long_it_would_take() -> None:
     admission = measured(Bounds(10, 0, slots=2))
     with pytest.raises(DeadlineUnattainable, match=r"about 11\.2 s.* leaves 4\.0 s") as caught:

@@ -224,6 +224,7 @@ def test_the_report_says_what_is_left_and_how_long_was_waited() -> None:
     assert report.shortest_wait == 5  # the list, of all taken up since
     assert report.rates is None
     assert report.left == Work(prefill=200, decode=30 - 1)
+    assert report.shields
     assert planner.report(12).shortest_wait == 10  # nothing since: the text from 2
 
 
