@@ -5,7 +5,7 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 
-from lepton_bench import control_plane, demo, figures, node, page
+from lepton_bench import control_plane, demo, figures, node, page, soak
 from lepton_bench.engine import suite as engine
 from lepton_bench.figures import Figure
 from lepton_bench.operator_process import file_limit
@@ -16,7 +16,8 @@ async def road() -> list[Figure]:
     return [*await control_plane.measure(), *await node.measure()]
 
 
-SUITES = {"road": road, "demo": demo.measure}
+SUITES = {"road": road, "demo": demo.measure, "soak": soak.measure}
+DEFAULT = ("road", "demo")
 
 ENGINE = "engine"
 """A suite with options of its own: `engine --help`; it is only run when it is named."""
@@ -35,7 +36,7 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     file_limit()
-    for name in arguments.suites or SUITES:
+    for name in arguments.suites or DEFAULT:
         about = figures.machine()
         taken = asyncio.run(SUITES[name]())
         parts = figures.versions("v1.35.4")

@@ -101,7 +101,8 @@ def _ratios(context: Context, shape: Shape, suffix: str, runs: Runs, count: int)
 
 def _against_limit(context: Context, shape: Shape, suffix: str, found: dict[str, float]) -> None:
     assert context.limits is not None
-    for weights in (kind for kind in context.options.ours if kind in KINDS):
+    kinds = dict.fromkeys(("float32", *context.options.ours))
+    for weights in (kind for kind in kinds if kind in KINDS):
         rate = context.limits.rates.get(KINDS[weights])
         speed = found.get(f"lepton-{weights}")
         share = speed * 2 * shape.matrix_weights / rate if speed and rate else None
