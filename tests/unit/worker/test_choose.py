@@ -51,6 +51,14 @@ def test_task(architecture: str, model_type: str, pooling: bool, asked: str, tas
     assert choose_task(asked, nature(a_config(architecture, model_type), pooling), FAMILIES) is task
 
 
+@pytest.mark.parametrize("asked", ["auto", "classify"])
+def test_an_encoder_decoder_with_a_head_for_texts(asked: str) -> None:
+    config = a_config("T5ForSequenceClassification", "t5", is_encoder_decoder=True)
+    assert choose_task(asked, nature(config, False), FAMILIES) is Task.CLASSIFY
+    with pytest.raises(TaskNotSupported, match="serves classify alone, not generate"):
+        choose_task("generate", nature(config, False), FAMILIES)
+
+
 @pytest.mark.parametrize(
     ("config", "asked", "words"),
     [
@@ -60,6 +68,11 @@ def test_task(architecture: str, model_type: str, pooling: bool, asked: str, tas
         (a_config("T5Model", "t5", is_encoder_decoder=True), "auto", "encoder-decoder"),
         (a_config("T5ForConditionalGeneration", "t5"), "embed", "serves generate alone, not embed"),
         (a_config("WhisperForConditionalGeneration", "whisper"), "auto", "a kind that is not"),
+        (
+            a_config("T5ForTokenClassification", "t5", is_encoder_decoder=True),
+            "auto",
+            "a kind that is not",
+        ),
         (
             a_config("BertForSequenceClassification", "bert", is_encoder_decoder=True),
             "auto",

@@ -84,15 +84,17 @@ def choose_task(asked: str, model: Nature, families: Families) -> Task:
 
 
 def _of_encoder_decoder(asked: str, model: Nature, families: Families, name: str) -> Task:
-    if model.model_type not in families.seq2seq or not model.architecture.endswith(REWRITING):
+    rewrites = model.architecture.endswith(REWRITING)
+    task = Task.GENERATE if rewrites else model.head
+    if model.model_type not in families.seq2seq or task not in (Task.GENERATE, Task.CLASSIFY):
         raise TaskNotSupported(
             f"{name} is an encoder-decoder model of a kind that is not served; {OFFERED}"
         )
-    if asked not in ("auto", Task.GENERATE):
+    if asked not in ("auto", task):
         raise TaskNotSupported(
-            f"{name} is an encoder-decoder model, which serves generate alone, not {asked}"
+            f"{name} is an encoder-decoder model, which serves {task} alone, not {asked}"
         )
-    return Task.GENERATE
+    return task
 
 
 def _by_nature(model: Nature, families: Families, name: str) -> Task:

@@ -206,7 +206,8 @@ class NativeBackend:
         trial = Tokens((0, 0))
         with load_failures(None):
             if self._encoder is not None:
-                failed = isinstance(self.encode([EncodeInput(trial)])[0], RequestError)
+                item = EncodeInput(self._encoder.trial(2))
+                failed = isinstance(self.encode([item])[0], RequestError)
             else:
                 failed = self._decode_trial(trial)
         if failed:

@@ -11,7 +11,7 @@ import torch
 from lepton_worker.backends.base import EncodeInput
 from lepton_worker.backends.native.grouping import best_budget, trial_lengths
 from lepton_worker.backends.transformers.failures import request_failures
-from lepton_worker.backends.transformers.loading import Loaded
+from lepton_worker.backends.transformers.loading import Loaded, trial_text
 from lepton_worker.errors import InternalError, InvalidRequest, RequestError, Violation
 from lepton_worker.request import Tokens, Vector
 
@@ -39,7 +39,7 @@ class GroupedEncoder(ABC):
     """
 
     def __init__(self, loaded: Loaded, budget: int = 0) -> None:
-        self._facts = loaded.facts
+        self._facts, self._module = loaded.facts, loaded.module
         on_cpu = loaded.module.device.type == "cpu"
         self._trials = TRIALS if on_cpu else DEVICE_TRIALS
         self.budget = budget or (BUDGET if on_cpu else DEVICE_BUDGET)
@@ -94,9 +94,13 @@ class GroupedEncoder(ABC):
         self.budget = best_budget(trials)
         return self.budget
 
+    def trial(self, length: int) -> Tokens:
+        """A text for trials."""
+        return trial_text(self._module, length)
+
     def _time(self, tokens: int) -> float:
         lengths = trial_lengths(tokens, self._facts.max_length)
-        inputs = [Tokens((1 % self._facts.vocabulary,) * length) for length in lengths]
+        inputs = [self.trial(length) for length in lengths]
         names = [""] * len(inputs)
         self.budget = tokens
         begin = time.perf_counter()

@@ -63,12 +63,11 @@ class TransformersBackend:
 
     def warm_up(self) -> None:
         """One forward on one token; its answer has to be made of numbers."""
-        trial = Tokens((0,))
         with load_failures(None):
             if self._encoder is not None:
-                finite = bool(torch.isfinite(self._encoder.forward([trial])).all())
+                finite = bool(torch.isfinite(self._encoder.forward([self._encoder.trial])).all())
             else:
-                finite = self._decode_trial(trial)
+                finite = self._decode_trial(Tokens((0,)))
         if not finite:
             raise WeightsCorrupt(NOT_FINITE)
 

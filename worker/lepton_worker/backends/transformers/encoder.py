@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from lepton_worker.backends.transformers.loading import Loaded
+from lepton_worker.backends.transformers.loading import Loaded, trial_text
 from lepton_worker.backends.transformers.pooling import pool
 from lepton_worker.model import Pooling
 from lepton_worker.request import Task, Tokens
@@ -25,6 +25,11 @@ class Encoder:
         # Heads for texts on decoders find the last token by the padding one; without it they take
         # one input.
         self._alone = padding is None and loaded.facts.task is Task.CLASSIFY
+
+    @property
+    def trial(self) -> Tokens:
+        """A text for trials."""
+        return trial_text(self._module, 2)
 
     def forward(self, inputs: Sequence[Tokens]) -> torch.Tensor:
         """Rows in the order of the inputs, in the model's dtype, on its device."""

@@ -24,7 +24,7 @@ from lepton_worker.backends.transformers.seq2seq_facts import with_seq2seq
 from lepton_worker.backends.transformers.tokenizer import load_tokenizer
 from lepton_worker.errors import InvalidSetting, LoadOutOfMemory, WeightsCorrupt, WeightsMissing
 from lepton_worker.model import GenerationDefaults, Model, Pooling
-from lepton_worker.request import Task
+from lepton_worker.request import Task, Tokens
 from lepton_worker.source.folder import read_config
 from lepton_worker.source.weights import memory_needed
 
@@ -50,6 +50,19 @@ class Loaded:
     module: Any
     facts: Model
     padding: int | None
+
+
+def trial_text(module: Any, length: int) -> Tokens:
+    """A text for trials. Heads of encoder-decoders read the state of the end, which each has once.
+
+    Others have no end, which may be what a head looks for in front of padding.
+    """
+    config = module.config
+    end = config.eos_token_id if config.is_encoder_decoder else None
+    usual = 1 % int(module.get_input_embeddings().num_embeddings)
+    if end is None:
+        return Tokens((usual,) * length)
+    return Tokens((*(usual if usual != end else 0,) * (length - 1), end))
 
 
 def load_model(order: LoadOrder) -> Loaded:
