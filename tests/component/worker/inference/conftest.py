@@ -1,5 +1,6 @@
 """A worker for each task, and what clients of the Open Inference Protocol make of them."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,24 @@ HEADS = {
     "tag": ("TokenClassification", BIO),
     "answer": ("QuestionAnswering", ()),
 }
+CLOCK: dict[str, Any] = {
+    "type": "object",
+    "properties": {"zone": {"enum": ["utc"]}},
+    "required": ["zone"],
+}
+CLOCK["additionalProperties"] = False
+CALLING = {
+    "messages": [json.dumps([{"role": "user", "content": "Hi"}])],
+    "tools": [json.dumps([{"type": "function", "function": {"name": "c", "parameters": CLOCK}}])],
+    "tool_choice": ["required"],
+    "sampling_parameters": [json.dumps({"max_tokens": 150, "temperature": "1.0", "seed": 1})],
+    "return_cumulative_logprob": [True],
+    "return_num_output_tokens": [True],
+}
+"""A chat with a tool, as options of Triton's vLLM backend are sent."""
+
 SLOW_MS = 150.0
+TEMPLATE = "{{ messages[-1].content }}{# <tool_call> #}"
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +49,7 @@ def served(host: Host, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Se
     folder = write_head(root / "embed", "bert", "MaskedLM")
     found["embed"] = host.serve(source=str(folder), model_name="embed", task="embed")
     folder = write_sample(root, "llama")
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
     found["generate"] = host.serve(source=str(folder), model_name="generate")
     return found
 
@@ -57,7 +76,7 @@ def cases(served: dict[str, Served]) -> dict[str, Any]:
     inputs = {task: {"text": TEXTS} for task in served}
     inputs["answer"] = {"question": QUESTIONS, "context": TEXTS}
     more = {"generate": {"parameters": {"max_tokens": 8, "temperature": "0.7", "seed": 5}}}
-    return {
+    found = {
         task: {
             "address": address(one),
             "model": task,
@@ -66,6 +85,7 @@ def cases(served: dict[str, Served]) -> dict[str, Any]:
         }
         for task, one in served.items()
     }
+    return {**found, "calling": {**found["generate"], "inputs": CALLING, "parameters": None}}
 
 
 def run(client: Client, program: str, asked: dict[str, Any]) -> Any:

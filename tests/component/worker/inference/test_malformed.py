@@ -29,12 +29,14 @@ COUNT, AT_A_TIME = 1200, 100
 HUGE = (0, -1, 1, 2, 3, 5, 4096, 4097, 2**31, 2**40, 2**62, 2**63 - 1, -(2**63))
 NAMES = (
     "text", "text_pair", "text_input", "prompt", "input_ids", "attention_mask", "question",
-    "context", "x", "", "é",
+    "context", "x", "", "é", "messages", "stream", "sampling_parameters",
 )  # fmt: skip
 PARAMETERS = (
     "max_tokens", "temperature", "top_p", "seed", "stop", "priority", "timeout", "tenant",
-    "overflow", "dimensions", "normalize", "prompt_name", "sequence_id", "triton_x", "other",
+    "overflow", "dimensions", "normalize", "prompt_name", "sequence_id", "triton_x", "other", "n",
+    "logprobs", "regex", "sampling_parameters", "tools", "stream", "return_logprobs",
 )  # fmt: skip
+ANYWHERE = ("priority", "timeout", "tenant", "sequence_id", "triton_x", "headers", "overflow")
 ECHOED = ("generate", "classify", "embed")
 TASKS = (*ECHOED, "tag", "answer")
 
@@ -45,7 +47,8 @@ def target(
 ) -> tuple[Served, Any]:
     """A worker and a good request to it."""
     task = request.param
-    good = infer_request(texts=["ab", "c"], parameters={"seed": 1}, id="1")
+    own = {"seed": 1} if task == "generate" else {"priority": 1}
+    good = infer_request(texts=["ab", "c"], parameters=own, id="1")
     if task in ECHOED:
         return host.serve(backend="echo", task=task, model_name=task, max_model_length=16), good
     if task == "answer":
@@ -123,7 +126,9 @@ def wrong_tensors(chance: random.Random, good: Any) -> bytes:
 def wrong_parameters(chance: random.Random, good: Any) -> bytes:
     made = messages.InferRequest()
     made.CopyFrom(good)
-    for name in chance.sample(PARAMETERS, chance.randrange(1, 4)):
+    # Of a model that does not generate, most of them are unknown, which says little.
+    names = PARAMETERS if "seed" in good.parameters else ANYWHERE
+    for name in chance.sample(names, chance.randrange(1, 4)):
         a_value(chance, made.parameters[name])
     return as_bytes(made)
 

@@ -111,7 +111,7 @@ def test_outputs_are_those_that_were_asked_for_in_their_order(triton: Any, task:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_facts_agree_with_the_answers(triton: Any, task: str) -> None:
+def test_facts_agree_with_the_answers(triton: Any, cases: Any, task: str) -> None:
     facts = triton["unary"][task]["facts"]
     assert (facts["live"], facts["ready"], facts["model_ready"]) == (True, True, True)
     assert facts["other_ready"] is False
@@ -129,8 +129,11 @@ def test_facts_agree_with_the_answers(triton: Any, task: str) -> None:
         assert told["shape"] == configured["dims"]
         sizes = [int(size) for size in told["shape"]]
         assert sizes == [-1, *output["shape"][1:]]
+    for side, kind in (("input", "inputs"), ("output", "outputs")):
+        named = [item["name"] for item in config[side]]
+        assert named == [item["name"] for item in metadata[kind]]
     required = [item["name"] for item in config["input"] if not item.get("optional")]
-    assert required == [item["name"] for item in metadata["inputs"]]
+    assert required == list(cases[task]["inputs"])
     decoupled = config["model_transaction_policy"].get("decoupled", False)
     assert decoupled is (task == "generate")
 

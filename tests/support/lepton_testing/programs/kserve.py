@@ -16,16 +16,15 @@ def request(case: dict[str, Any], raw: bool) -> Any:
     """A request with raw or with typed contents."""
     inputs = []
     for name, values in case["inputs"].items():
-        texts = isinstance(values[0], str)
+        kind, dtype = kind_of(values[0])
         shape = list(np.shape(values))
-        datatype = "BYTES" if texts else "INT64"
+        data = [item.encode() for item in values] if kind == "BYTES" else np.ravel(values).tolist()
         if raw:
-            tensor = kserve.InferInput(name=name, shape=shape, datatype=datatype)
-            array = np.array([item.encode() for item in values] if texts else values)
-            tensor.set_data_from_numpy(array.astype(np.object_ if texts else np.int64))
+            tensor = kserve.InferInput(name=name, shape=shape, datatype=kind)
+            array = np.array(data if kind == "BYTES" else values)
+            tensor.set_data_from_numpy(array.astype(dtype))
         else:
-            data = [item.encode() for item in values] if texts else np.ravel(values).tolist()
-            tensor = kserve.InferInput(name=name, shape=shape, datatype=datatype, data=data)
+            tensor = kserve.InferInput(name=name, shape=shape, datatype=kind, data=data)
         inputs.append(tensor)
     return kserve.InferRequest(
         model_name=case["model"],
@@ -33,6 +32,12 @@ def request(case: dict[str, Any], raw: bool) -> Any:
         request_id="one",
         parameters=case.get("parameters"),
     )
+
+
+def kind_of(value: Any) -> tuple[str, Any]:
+    """Datatype of an input, and that of its array."""
+    kinds = {str: ("BYTES", np.object_), bool: ("BOOL", np.bool_), int: ("INT64", np.int64)}
+    return kinds.get(type(value), kinds[int])
 
 
 def shown(response: Any) -> dict[str, Any]:

@@ -20,17 +20,23 @@ utils: Any = importlib.import_module("tritonclient.utils")
 
 
 def tensors(inputs: dict[str, Any], column: bool = False) -> list[Any]:
-    """Inputs as tritonclient sends them; numbers as INT64."""
+    """Inputs as tritonclient sends them; whole numbers as INT64."""
     found = []
     for name, values in inputs.items():
-        texts = isinstance(values[0], str)
-        array = np.array([item.encode() for item in values] if texts else values)
-        array = array.astype(np.object_ if texts else np.int64)
+        kind, dtype = kind_of(values[0])
+        array = np.array([item.encode() for item in values] if kind == "BYTES" else values)
+        array = array.astype(dtype)
         array = array.reshape(-1, 1) if column else array
-        tensor = tc.InferInput(name, array.shape, "BYTES" if texts else "INT64")
+        tensor = tc.InferInput(name, array.shape, kind)
         tensor.set_data_from_numpy(array)
         found.append(tensor)
     return found
+
+
+def kind_of(value: Any) -> tuple[str, Any]:
+    """Datatype of an input, and that of its array."""
+    kinds = {str: ("BYTES", np.object_), bool: ("BOOL", np.bool_), int: ("INT64", np.int64)}
+    return kinds.get(type(value), kinds[int])
 
 
 def shown(result: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lepton_worker.errors import ContextLengthExceeded, InvalidRequest, Violation
-from lepton_worker.request import Task
+from lepton_worker.request import Constraint, Task
 from lepton_worker.serving.inference import messages
 from lepton_worker.serving.inference.parameters import (
     GENERAL,
@@ -14,8 +14,12 @@ from lepton_worker.serving.inference.parameters import (
     Reads,
     asked,
     reads,
+)
+from lepton_worker.serving.inference.sampling_parameters import (
+    opened,
     renamed,
     sampling,
+    sampling_fields,
 )
 from lepton_worker.tasks.generate import AskedSampling
 from lepton_worker.tasks.reading import Overflow
@@ -107,7 +111,6 @@ def test_sampling_by_any_of_its_names(values: Any, expected: AskedSampling) -> N
         ({"seed": "٣"}, "seed"),
         ({"stop": 3}, "stop"),
         ({"stop": "[1]"}, "stop"),
-        ({"stop": ""}, "stop[0]"),
         ({"ignore_eos": "perhaps"}, "ignore_eos"),
     ],
     ids=str,
@@ -121,7 +124,7 @@ def test_sampling_that_cannot_be(values: Any, name: str) -> None:
 def test_errors_of_the_task_are_about_parameters() -> None:
     wrong = [Violation("sampling.max_new_tokens", "too many"), Violation("text[0]", "too long")]
     error = ContextLengthExceeded(wrong, metadata={"max_length": "8"})
-    found = renamed(error, parameters(max_tokens=3).sampling_names())
+    found = renamed(error, sampling_fields(parameters(max_tokens=3)))
     assert isinstance(found, ContextLengthExceeded)
     assert [item.field for item in found.violations] == ["parameters[max_tokens]", "text[0]"]
     assert found.metadata == {"max_length": "8"}
@@ -152,8 +155,88 @@ def test_how_encoders_read() -> None:
         ]
 
 
-@pytest.mark.parametrize("task", Task)
-def test_what_means_nothing_to_a_task_is_told(task: Task) -> None:
-    names = [*GENERAL, *OF_TASK[task], "triton_x", "surely_unknown"]
-    found = parameters(**dict.fromkeys(names, "1")).ignored(task)
-    assert found == ["surely_unknown"]
+@pytest.mark.parametrize("task", OF_TASK)
+def test_what_means_nothing_to_a_task_is_refused(task: Task) -> None:
+    names = [*GENERAL, *OF_TASK[task], "triton_x"]
+    parameters(**dict.fromkeys(names, "1")).check_known(OF_TASK[task], task)
+    with pytest.raises(InvalidRequest) as caught:
+        parameters(surely_unknown=1, tenent="x").check_known(OF_TASK[task], task)
+    assert [(item.field, item.description) for item in caught.value.violations] == [
+        (
+            "parameters[surely_unknown]",
+            f"is no parameter of a model for {task.value}; leave it out",
+        ),
+        (
+            "parameters[tenent]",
+            f"is no parameter of a model for {task.value}; did you mean tenant?",
+        ),
+    ]
+
+
+# ------------------------------------------------------------------ JSON within parameters
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ('{"temperature": 0.5, "n": 2}', AskedSampling(temperature=0.5, n=2)),
+        (
+            '{"temperature": "0.5", "stop": ["a", "b"]}',
+            AskedSampling(temperature=0.5, stop=("a", "b")),
+        ),
+        ('{"max_tokens": null, "ignore_eos": true}', AskedSampling(ignore_eos=True)),
+        ('{"logit_bias": {"5": -100}}', AskedSampling(bias=((5, -100.0),))),
+        (
+            '{"guided_decoding": {"choice": ["a", "b"]}}',
+            AskedSampling(constraint=Constraint("choices", ("a", "b"))),
+        ),
+        (
+            '{"structured_outputs": {"json": {"type": "null"}}}',
+            AskedSampling(constraint=Constraint("json_schema", ('{"type": "null"}',))),
+        ),
+    ],
+)
+def test_sampling_in_one_object(sent: str, expected: AskedSampling) -> None:
+    found = parameters(sampling_parameters=sent)
+    opened(found)
+    assert sampling(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "part"),
+    [
+        ({"sampling_parameters": "[1]"}, "parameters[sampling_parameters]", "JSON object"),
+        (
+            {"sampling_parameters": '{"top_k": "x"}'},
+            "parameters[sampling_parameters].top_k",
+            "whole number",
+        ),
+        (
+            {"sampling_parameters": '{"top_p": 2}'},
+            "parameters[sampling_parameters].top_p",
+            "at most 1",
+        ),
+        (
+            {"sampling_parameters": '{"n": 1}', "n": 2},
+            "parameters[sampling_parameters].n",
+            "also sent as parameters[n]",
+        ),
+        (
+            {"structured_outputs": '{"xml": "x"}'},
+            "parameters[structured_outputs].xml",
+            "there are json",
+        ),
+        ({"regex": "a", "grammar": "b"}, "parameters[grammar]", "beside regex"),
+        ({"stop": ""}, "parameters[stop][0]", "not be empty"),
+        ({"logit_bias": '{"a": 1}'}, "parameters[logit_bias]", "JSON object of tokens"),
+        ({"n": 17}, "parameters[n]", "between 1 and 16"),
+        ({"json_schema": "{"}, "parameters[json_schema]", "JSON schema"),
+    ],
+    ids=str,
+)
+def test_mistakes_in_objects_are_placed(values: Any, field: str, part: str) -> None:
+    found = parameters(**values)
+    opened(found)
+    with pytest.raises(InvalidRequest) as caught:
+        sampling(found)
+    (item,) = caught.value.violations
+    assert item.field == field
+    assert part in item.description

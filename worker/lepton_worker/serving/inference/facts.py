@@ -16,7 +16,13 @@ PLATFORM = "transformers_safetensors"
 EXTENSIONS = ("model_configuration", "parameters", "statistics")
 """Of the protocol, as Triton names them; only what is served."""
 
-TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING", "INT64": "TYPE_INT64"}
+TYPES = {
+    "BOOL": "TYPE_BOOL",
+    "BYTES": "TYPE_STRING",
+    "FP32": "TYPE_FP32",
+    "INT64": "TYPE_INT64",
+    "UINT32": "TYPE_UINT32",
+}
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 
 
@@ -73,7 +79,7 @@ def server_metadata() -> Any:
 
 
 def model_metadata(worker: Worker, request: Any) -> Any:
-    """The inputs that a request has to have, and all outputs."""
+    """All inputs and outputs; which of them may be left out is in the configuration."""
     check_name(worker, request.name, request.version)
     own = signature(loaded(worker))
 
@@ -84,7 +90,7 @@ def model_metadata(worker: Worker, request: Any) -> Any:
         name=request.name or worker.settings.model_name,
         versions=[messages.VERSION],
         platform=PLATFORM,
-        inputs=[shown(spec) for spec in own.inputs if not spec.optional],
+        inputs=[shown(spec) for spec in own.inputs],
         outputs=[shown(spec) for spec in own.outputs],
     )
 

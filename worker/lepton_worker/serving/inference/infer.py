@@ -11,11 +11,13 @@ from lepton_worker.request import Task
 from lepton_worker.serving.calls import Context
 from lepton_worker.serving.convert import MOST_INPUTS
 from lepton_worker.serving.desk import Seat, seated
-from lepton_worker.serving.inference import messages, parameters, writing
+from lepton_worker.serving.inference import messages, parameters, sampling_parameters, writing
 from lepton_worker.serving.inference.answer import Answer
 from lepton_worker.serving.inference.encoders import encode
 from lepton_worker.serving.inference.facts import check_version
-from lepton_worker.serving.inference.parameters import MOST_IGNORED, Parameters
+from lepton_worker.serving.inference.options import NAMES, Options, from_inputs, options
+from lepton_worker.serving.inference.parameters import OF_TASK, Parameters
+from lepton_worker.serving.inference.prompts import MOST_PROMPTS, Order, check_parts, prepare
 from lepton_worker.serving.inference.signatures import signature
 from lepton_worker.serving.inference.statistics import Statistics
 from lepton_worker.serving.inference.tensors import (
@@ -27,7 +29,8 @@ from lepton_worker.serving.inference.tensors import (
 )
 from lepton_worker.serving.text_run import OpenCall
 
-IGNORED = "ignored_parameters"
+GENERATING = NAMES | sampling_parameters.NAMES
+"""Parameters of models that generate."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,11 @@ class Limited:
 
 @dataclass(frozen=True)
 class Form:
-    """How the answers to a request are written: echoes, outputs, and what meant nothing."""
+    """How the answers to a request are written: echoes and outputs."""
 
     id: str
     model_name: str
     wanted: list[Spec]
-    ignored: list[str]
 
     def message(self, answer: Answer, final: bool | None = None) -> Any:
         """A ModelInferResponse; `final` only in streams."""
@@ -71,8 +73,6 @@ class Form:
             response.raw_output_contents.append(encoded(spec.datatypes[0], values))
         for name, count in answer.usage.items():
             response.parameters[name].int64_param = count
-        if self.ignored and final is not False:
-            response.parameters[IGNORED].string_param = ",".join(self.ignored)
         if final is not None:
             response.parameters[parameters.FINAL].bool_param = final
         return response
@@ -86,6 +86,7 @@ class Opened:
     parameters: Parameters
     tensors: dict[str, Tensor]
     form: Form
+    options: Options
 
 
 class Inference:
@@ -105,11 +106,12 @@ class Inference:
     async def stream(self, request: Any, context: Context) -> AsyncGenerator[Any, None]:
         """The same in any number of answers, of which the last one says so."""
         with self._counted() as done, self._opened(request, context) as opened:
-            if opened.seat.model.task is not Task.GENERATE:
+            if opened.seat.model.task is not Task.GENERATE or opened.options.stream is False:
                 answer = await self._answer(opened)
                 done.append(answer)
                 yield opened.form.message(answer, final=True)
                 return
+            check_parts(opened.options, opened.parameters, growing=True)
             order = await self._order(opened)
             async with contextlib.aclosing(writing.growing(opened.seat, order)) as answers:
                 async for answer, last in answers:
@@ -128,24 +130,31 @@ class Inference:
         with seated(self._worker, frozenset(Task), asked.meta, limited, "ModelInfer") as seat:
             model = seat.model
             own = signature(model)
-            most = writing.MOST_PROMPTS if model.task is Task.GENERATE else MOST_INPUTS
-            form = Form(
-                request.id,
-                request.model_name or self._worker.settings.model_name,
-                wanted_outputs(request, own.outputs),
-                sent.ignored(model.task)[:MOST_IGNORED],
-            )
-            yield Opened(seat, sent, read_inputs(request, own.inputs, most), form)
+            generates = model.task is Task.GENERATE
+            tensors = read_inputs(request, own.inputs, MOST_PROMPTS if generates else MOST_INPUTS)
+            if generates:
+                tensors = from_inputs(tensors, sent)
+                sampling_parameters.opened(sent)
+            sent.check_known(GENERATING if generates else OF_TASK[model.task], model.task)
+            chosen = options(sent)
+            named = wanted_outputs(request, own.outputs) if request.outputs else []
+            name = request.model_name or self._worker.settings.model_name
+            form = Form(request.id, name, chosen.wanted(named, own.outputs, "tools" in sent))
+            yield Opened(seat, sent, tensors, form, chosen)
 
     async def _answer(self, opened: Opened) -> Answer:
         seat, model = opened.seat, opened.seat.model
         if model.task is Task.GENERATE:
-            return await writing.written(seat, await self._order(opened))
+            check_parts(opened.options, opened.parameters, growing=False)
+            order = await self._order(opened)
+            return await writing.written(seat, order, opened.options.echo)
         asked = parameters.reads(opened.parameters, tuple(model.prompts), model.dimensions)
         return await encode(OpenCall(self._worker, seat, model.task), opened.tensors, asked)
 
-    async def _order(self, opened: Opened) -> writing.Order:
-        return await writing.prepare(self._worker, opened.seat, opened.tensors, opened.parameters)
+    async def _order(self, opened: Opened) -> Order:
+        wanted = [spec.name for spec in opened.form.wanted]
+        model, sent = opened.seat.model, opened.parameters
+        return await prepare(self._worker, model, opened.tensors, sent, wanted)
 
     @contextlib.contextmanager
     def _counted(self) -> Generator[list[Answer], None, None]:

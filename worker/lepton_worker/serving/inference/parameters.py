@@ -1,27 +1,23 @@
 """Parameters of a request: who asks, until when, and what each task takes."""
 
+import difflib
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from lepton.v1 import common_pb2, generation_pb2
+from lepton.v1 import common_pb2
 from lepton_worker.errors import InvalidRequest, Violation
 from lepton_worker.request import Task
 from lepton_worker.serving.desk import HIGHEST, LONGEST_TENANT, LOWEST
-from lepton_worker.serving.generation_messages import asked_sampling, sampling_violations
-from lepton_worker.tasks.generate import AskedSampling
 from lepton_worker.tasks.reading import Overflow
 from lepton_worker.tasks.tag import Aggregation
 
-Value: TypeAlias = bool | int | float | str
+Value = bool | int | float | str
 
 MICROSECONDS = 1_000_000
-MOST_IGNORED = 8
-"""Names that an answer tells of."""
-
 GENERAL = frozenset(
     {
         "adapter",
@@ -40,35 +36,13 @@ GENERAL = frozenset(
 RESERVED = "triton_"
 FINAL = "triton_final_response"
 
-SAMPLING = {
-    "max_tokens": "max_new_tokens",
-    "max_new_tokens": "max_new_tokens",
-    "min_tokens": "min_new_tokens",
-    "min_new_tokens": "min_new_tokens",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "repetition_penalty": "repetition_penalty",
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
-    "seed": "seed",
-    "ignore_eos": "ignore_eos",
-    "stop": "stop",
-    "stop_words": "stop",
-}
-"""Parameters of a generating model, and the fields of `lepton.v1.Sampling` that they set."""
-
-WHOLE = frozenset({"max_new_tokens", "min_new_tokens", "top_k"})
-"""Fields that are whole numbers of 32 bits."""
-
 OF_TASK: Mapping[Task, frozenset[str]] = {
     Task.CLASSIFY: frozenset({"overflow"}),
     Task.EMBED: frozenset({"overflow", "normalize", "dimensions", "prompt_name"}),
     Task.TAG: frozenset({"overflow", "aggregation"}),
     Task.ANSWER: frozenset({"max_answer_tokens"}),
-    Task.GENERATE: frozenset(SAMPLING),
 }
+"""Parameters of tasks that read; those of generating models are in other modules."""
 
 
 class Parameters:
@@ -76,6 +50,7 @@ class Parameters:
 
     def __init__(self, sent: Mapping[str, Any]) -> None:
         self._values = {name: _value(parameter) for name, parameter in sent.items()}
+        self._fields = {name: field_of(name) for name in sent}
         self._wrong: list[Violation] = []
 
     def check(self) -> None:
@@ -86,9 +61,28 @@ class Parameters:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
 
+    def add(self, name: str, value: Any, field: str) -> None:
+        """One more, sent in another way as `field`; a mistake if it is there already.
+
+        Lists and objects become JSON, as parameters of a request have no other way to be one.
+        """
+        if name in self:
+            self.wrong_field(field, f"is also sent as {self._fields[name]}; send one of them")
+            return
+        self._values[name] = value if isinstance(value, Value) else json.dumps(value)
+        self._fields[name] = field
+
+    def field(self, name: str) -> str:
+        """How the caller calls a parameter."""
+        return self._fields.get(name, field_of(name))
+
     def wrong(self, name: str, description: str) -> None:
         """Note a mistake."""
-        self._wrong.append(Violation(field_of(name), description))
+        self.wrong_field(self.field(name), description)
+
+    def wrong_field(self, field: str, description: str) -> None:
+        """Note a mistake in what is no parameter by itself."""
+        self._wrong.append(Violation(field, description))
 
     def text(self, name: str) -> str:
         """A text, empty if there is none."""
@@ -142,16 +136,15 @@ class Parameters:
             self.wrong(name, f"must be one of {', '.join(known)}")
         return values(text) if text in known else default
 
-    def sampling_names(self) -> dict[str, str]:
-        """The fields of `lepton.v1.Sampling` that are set, each with the name that was sent."""
-        return {field: name for name, field in SAMPLING.items() if name in self}
-
-    def ignored(self, task: Task) -> list[str]:
-        """Names that mean nothing for a task."""
-        known = GENERAL | OF_TASK[task]
-        return sorted(
-            name for name in self._values if name not in known and not name.startswith(RESERVED)
-        )
+    def check_known(self, names: frozenset[str], task: Task) -> None:
+        """Raise InvalidRequest for parameters that mean nothing to a model for this task."""
+        known = GENERAL | names
+        for name in self._values:
+            if name not in known and not name.startswith(RESERVED):
+                near = difflib.get_close_matches(name[:64], sorted(known), 1)
+                hint = f"did you mean {near[0]}?" if near else "leave it out"
+                self.wrong(name, f"is no parameter of a model for {task.value}; {hint}")
+        self.check()
 
 
 def _value(parameter: Any) -> Value | None:
@@ -219,63 +212,3 @@ def reads(parameters: Parameters, prompts: Sequence[str], dimensions: int) -> Re
     )
     parameters.check()
     return found
-
-
-def sampling(parameters: Parameters) -> AskedSampling:
-    """What generating models take; raises InvalidRequest."""
-    message = generation_pb2.Sampling()
-    names: dict[str, str] = {}
-    for name, field in SAMPLING.items():
-        if name not in parameters:
-            continue
-        if field in names:
-            parameters.wrong(name, f"says the same as {names[field]}; send one of them")
-        names[field] = name
-        _set(message, field, name, parameters)
-    parameters.check()
-    wrong = sampling_violations(message)
-    if wrong:
-        raise InvalidRequest([_renamed(item, names) for item in wrong])
-    return asked_sampling(message)
-
-
-def _set(message: generation_pb2.Sampling, field: str, name: str, parameters: Parameters) -> None:
-    if field == "stop":
-        message.stop.extend(_stops(parameters, name))
-    elif field == "ignore_eos":
-        message.ignore_eos = parameters.flag(name)
-    elif field == "seed":
-        # Clients without unsigned numbers count the upper half from below.
-        message.seed = parameters.whole(name, -(2**63), 2**64 - 1) % 2**64
-    elif field in WHOLE:
-        setattr(message, field, parameters.whole(name, -(2**31), 2**31 - 1))
-    else:
-        setattr(message, field, parameters.number(name))
-
-
-def _stops(parameters: Parameters, name: str) -> list[str]:
-    """One text, or several as a list in JSON."""
-    text = parameters.text(name)
-    if not text.startswith("["):
-        return [text]
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return [text]
-    if not all(isinstance(item, str) for item in found):
-        parameters.wrong(name, "must be a text, or a list of texts in JSON")
-        return []
-    return list(found)
-
-
-def renamed(error: InvalidRequest, names: Mapping[str, str]) -> InvalidRequest:
-    """The same error about parameters instead of fields of `lepton.v1.Sampling`."""
-    wrong = [_renamed(item, names) for item in error.violations]
-    return type(error)(wrong, metadata=error.metadata)
-
-
-def _renamed(item: Violation, names: Mapping[str, str]) -> Violation:
-    head, _, field = item.field.partition("sampling.")
-    if head or not field:
-        return item
-    return Violation(field_of(names.get(field, field)), item.description)

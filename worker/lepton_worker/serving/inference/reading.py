@@ -15,12 +15,12 @@ from lepton_worker.tasks.windows import Window
 TEXT, PAIR, IDS, MASK = "text", "text_pair", "input_ids", "attention_mask"
 
 
-def one_kind(tensors: Mapping[str, Tensor]) -> str:
+def one_kind(tensors: Mapping[str, Tensor], known: Sequence[str] = (TEXT, IDS)) -> str:
     """Whether a request has texts or tokens; raises InvalidRequest unless it has one of them."""
-    kinds = [name for name in (TEXT, IDS) if name in tensors]
+    kinds = [name for name in known if name in tensors]
     if len(kinds) != 1:
-        found = "both" if kinds else "neither"
-        text = f"must have either {TEXT} or {IDS}, and has {found}"
+        found = " and ".join(kinds) or "none"
+        text = f"must have one of {', '.join(known)}, and has {found}"
         raise InvalidRequest([Violation("inputs", text)])
     for name, other in ((PAIR, TEXT), (MASK, IDS)):
         if name in tensors and kinds[0] != other:

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from lepton_worker.model import Model
 from lepton_worker.request import Task
+from lepton_worker.serving.inference.options import CALLS, CHAT_INPUTS, INPUTS
 from lepton_worker.serving.inference.tensors import Spec
 
 TEXT = ("BYTES",)
 IDS = ("INT64", "INT32")
 NUMBERS = ("FP32",)
+COUNTS = ("UINT32",)
 
 ROWS, TABLE = (-1,), (-1, -1)
 
@@ -44,7 +46,30 @@ def signature(model: Model) -> Signature:
             (Spec("text", TEXT, ROWS), *_TOKENS),
             (Spec("embedding", NUMBERS, (-1, model.dimensions or -1)),),
         )
-    return _BY_TASK[model.task]
+    return _generating(model) if model.task is Task.GENERATE else _BY_TASK[model.task]
+
+
+def _generating(model: Model) -> Signature:
+    chat = (Spec("messages", TEXT, ROWS, optional=True), *CHAT_INPUTS)
+    calls = (Spec(CALLS, TEXT, ROWS, optional=True),)
+    chats = bool(model.chat_template)
+    return Signature(
+        (
+            Spec("text", TEXT, ROWS, aliases=("text_input", "prompt")),
+            *_TOKENS,
+            *(chat if chats else ()),
+            *INPUTS,
+        ),
+        (
+            Spec("text_output", TEXT, ROWS),
+            Spec("finish_reason", TEXT, ROWS),
+            *(calls if chats else ()),
+            Spec("cumulative_logprob", NUMBERS, ROWS, optional=True),
+            Spec("logprobs", TEXT, ROWS, optional=True),
+            Spec("num_input_tokens", COUNTS, ROWS, optional=True),
+            Spec("num_output_tokens", COUNTS, ROWS, optional=True),
+        ),
+    )
 
 
 _TOKENS = (
@@ -56,9 +81,5 @@ _BY_TASK = {
     Task.ANSWER: Signature(
         (Spec("question", TEXT, ROWS), Spec("context", TEXT, ROWS)),
         (Spec("answer", TEXT, ROWS), Spec("score", NUMBERS, ROWS)),
-    ),
-    Task.GENERATE: Signature(
-        (Spec("text", TEXT, ROWS, aliases=("text_input", "prompt")), *_TOKENS),
-        (Spec("text_output", TEXT, ROWS), Spec("finish_reason", TEXT, ROWS)),
     ),
 }

@@ -117,7 +117,7 @@ class Spec:
     """An input or output of a model: its datatypes, the usual one first, and its shape (-1: any).
 
     Inputs of shape [n] are taken as [n, 1], too. `aliases` are other names of an input, `optional`
-    ones may be left out.
+    inputs may be left out, and such outputs are there only when they are asked for.
     """
 
     name: str
@@ -217,7 +217,10 @@ def texts(tensor: Tensor) -> list[str]:
 
 # ------------------------------------------------------------------ the outputs of an answer
 def wanted_outputs(request: Any, specs: Sequence[Spec]) -> list[Spec]:
-    """The outputs that a request asks for, in its order, or all; raises InvalidRequest."""
+    """The outputs that a request asks for, in its order, or the usual ones.
+
+    Raises InvalidRequest.
+    """
     known = {spec.name: spec for spec in specs}
     if len(request.outputs) > len(known):
         text = f"must be at most {len(known)}, not {len(request.outputs)}"
@@ -235,7 +238,8 @@ def wanted_outputs(request: Any, specs: Sequence[Spec]) -> list[Spec]:
             wrong.append(Violation(f"{field}.parameters", f"{refused[0]} is not served"))
     if wrong:
         raise InvalidRequest(wrong)
-    return [known[sent.name] for sent in request.outputs] or list(specs)
+    usual = [spec for spec in specs if not spec.optional]
+    return [known[sent.name] for sent in request.outputs] or usual
 
 
 NOT_SERVED = ("shared_memory", "classification")

@@ -1,27 +1,24 @@
-"""Requests to models that generate: the whole texts, or the texts as they grow."""
+"""Answers of models that generate: the whole texts, or the texts as they grow."""
 
 import contextlib
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from lepton_worker.engine.worker import Worker
-from lepton_worker.errors import InvalidRequest, RequestError, Violation
-from lepton_worker.request import Delta, GenerateJob, Tokens
-from lepton_worker.serving.answering import reply_to
+import numpy as np
+
+from lepton_worker.errors import InvalidRequest, RequestError
+from lepton_worker.request import Delta, TokenLogprob
+from lepton_worker.serving.answering import reply_to, told_of_tools
 from lepton_worker.serving.desk import Seat
 from lepton_worker.serving.generation import PAUSE_SECONDS
+from lepton_worker.serving.generation_messages import TokenTexts
 from lepton_worker.serving.inference.answer import Answer, Spent, at_index
-from lepton_worker.serving.inference.parameters import Parameters, renamed, sampling
-from lepton_worker.serving.inference.reading import IDS, TEXT, one_kind, token_rows
-from lepton_worker.serving.inference.tensors import Tensor, Values, texts
+from lepton_worker.serving.inference.prompts import Order
+from lepton_worker.serving.inference.tensors import Values
 from lepton_worker.serving.replies import Incoming, merged
-from lepton_worker.serving.text_run import beside
-from lepton_worker.tasks.generate import AskedSampling, generate_job
-from lepton_worker.tasks.prepare import complaint
+from lepton_worker.tasks.chat_json import calls_as_json
 from lepton_worker.tasks.reply import Ending
-
-MOST_PROMPTS = 256
-"""In one request: each answer of a stream has a row for every one of them."""
 
 NANOSECONDS = 1e9
 
@@ -30,127 +27,116 @@ NANOSECONDS = 1e9
 class Numbered(Incoming):
     """A reply that says of which prompt it is when it fails."""
 
-    name: str = ""
+    order: Order | None = None
     index: int = 0
 
     async def next(self) -> tuple[Delta, Ending | None]:
         """What is new; see Incoming."""
+        assert self.order is not None
         try:
-            return await super().next()
+            with told_of_tools(self.order.prompt(self.index).chat):
+                return await super().next()
+        except InvalidRequest as error:
+            raise self.order.told(error) from error
         except RequestError as error:
-            raise at_index(error, self.name, self.index) from error
+            raise at_index(error, self.order.name, self.index // self.order.n) from error
 
 
-@dataclass(frozen=True)
-class Order:
-    """Prompts of a request, each as a job; `name` is how the caller called them."""
+@dataclass
+class Row:
+    """What an answer has in its row: of a part what is new, but `cumulative` from the beginning.
 
-    name: str
-    jobs: tuple[GenerateJob, ...]
+    `told` says that an earlier part had the end.
+    """
 
+    text: str = ""
+    tokens: int = 0
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    cumulative: float = 0.0
+    end: Ending | None = None
+    told: bool = False
 
-async def prepare(
-    worker: Worker, seat: Seat, tensors: Mapping[str, Tensor], parameters: Parameters
-) -> Order:
-    """The prompts of a request as jobs; raises InvalidRequest."""
-    asked = sampling(parameters)
-    kind = one_kind(tensors)
-    name = tensors[kind].sent_as
-    if kind == IDS:
-        prompts = await beside(token_rows, seat.model, tensors)
-    else:
-        prompts = await _tokens(worker, seat, name, texts(tensors[TEXT]))
-    jobs = tuple(
-        _job(seat, prompt, asked, f"{name}[{index}]", parameters)
-        for index, prompt in enumerate(prompts)
-    )
-    worker.metrics.prompt_tokens.inc(sum(len(job.prompt) for job in jobs))
-    return Order(name, jobs)
+    def add(self, delta: Delta, end: Ending | None) -> None:
+        """Take what has come."""
+        self.text += delta.text
+        self.tokens += len(delta.ids)
+        self.logprobs += delta.logprobs
+        self.cumulative += sum(item.logprob for item in delta.logprobs)
+        self.end = end
 
+    def taken(self) -> None:
+        """It was sent: what comes now is new."""
+        self.text, self.tokens, self.logprobs = "", 0, []
+        self.told = self.end is not None
 
-async def _tokens(worker: Worker, seat: Seat, name: str, prompts: Sequence[str]) -> list[Tokens]:
-    empty = [index for index, text in enumerate(prompts) if not text]
-    if empty:
-        text = "must not be empty"
-        raise InvalidRequest([Violation(f"{name}[{index}]", text) for index in empty])
-    found = await worker.tokenize(seat.model, prompts, False)
-    for index, (text, result) in enumerate(zip(prompts, found, strict=True)):
-        wrong = complaint(seat.model, text, result, f"{name}[{index}]")
-        if wrong is not None:
-            raise wrong
-    return [result.tokens for result in found]
+    @property
+    def news(self) -> Ending | None:
+        """The end, in the part that tells it."""
+        return None if self.told else self.end
 
 
-def _job(
-    seat: Seat, prompt: Tokens, asked: AskedSampling, field: str, parameters: Parameters
-) -> GenerateJob:
-    try:
-        return generate_job(seat.model, prompt, asked, field)
-    except InvalidRequest as error:
-        raise renamed(error, parameters.sampling_names()) from None
-
-
-async def written(seat: Seat, order: Order) -> Answer:
-    """The whole texts."""
-    found = [""] * len(order.jobs)
-    ends: dict[int, Ending] = {}
+async def written(seat: Seat, order: Order, echo: bool) -> Answer:
+    """The whole texts; `echo` puts each behind its prompt."""
+    rows = [Row(text if echo else "") for text in order.echoed]
     async with contextlib.aclosing(merged(_replies(seat, order, 0.0))) as news:
         async for index, delta, end in news:
-            found[index] += delta.text
-            if end is not None:
-                ends[index] = end
-    return _answer(found, ends)
+            rows[index].add(delta, end)
+    ends = [row.end for row in rows if row.end is not None]
+    return _answer(order, rows, TokenTexts(seat.model.tokenizer), ends)
 
 
 async def growing(seat: Seat, order: Order) -> AsyncGenerator[tuple[Answer, bool], None]:
-    """What is new of the texts, each time in a row for every prompt; the last one says True."""
-    ends: dict[int, Ending] = {}
+    """What is new of the texts, each time in a row for every answer; the last one says True."""
+    rows = [Row() for _ in order.jobs]
+    ends: list[Ending] = []
+    known = TokenTexts(seat.model.tokenizer)
     async with contextlib.aclosing(merged(_replies(seat, order, PAUSE_SECONDS))) as news:
         async for index, delta, end in news:
+            row = rows[index]
+            row.add(delta, end)
             if end is not None:
-                ends[index] = end
-            last = len(ends) == len(order.jobs)
-            if delta.text or end is not None:
-                rows = [""] * len(order.jobs)
-                rows[index] = delta.text
-                new = ends if last else {index: end} if end is not None else {}
-                yield _answer(rows, new), last
+                ends.append(end)
+            last = len(ends) == len(rows)
+            for ended in rows if last else ():
+                ended.told = False  # The last part has all ends.
+            # Tokens without text wait for it, unless somebody wants to see them.
+            if row.text or row.logprobs or end is not None:
+                yield _answer(order, rows, known, ends if last else ()), last
+                row.taken()
 
 
 def _replies(seat: Seat, order: Order, pause: float) -> list[Numbered]:
     return [
         Numbered(
             seat.generate(job),
-            reply_to(job, seat.model),
+            reply_to(job, seat.model, order.prompt(index).chat),
             pause,
-            name=order.name,
+            order=order,
             index=index,
         )
         for index, job in enumerate(order.jobs)
     ]
 
 
-def _answer(found: Sequence[str], ends: Mapping[int, Ending]) -> Answer:
-    """Texts with the reasons for which they ended, empty for those that go on.
-
-    What they cost is told once all have ended.
-    """
-    reasons = [
-        ends[index].finish.reason.value.encode() if index in ends else b""
-        for index in range(len(found))
-    ]
+def _answer(order: Order, rows: Sequence[Row], known: TokenTexts, ends: Sequence[Ending]) -> Answer:
+    """The rows as outputs. What they cost is told once all have ended: then `ends` has all."""
     outputs: dict[str, Values] = {
-        "text_output": [text.encode() for text in found],
-        "finish_reason": reasons,
+        "text_output": [row.text.encode() for row in rows],
+        "finish_reason": [_reason(row) for row in rows],
+        "tool_calls": [_calls(row) for row in rows],
+        "cumulative_logprob": np.array([row.cumulative for row in rows], "<f4"),
+        "logprobs": [_logprobs(row.logprobs, known) for row in rows],
+        "num_input_tokens": np.array([len(job.prompt) for job in order.jobs], "<u4"),
+        "num_output_tokens": np.array([row.tokens for row in rows], "<u4"),
     }
-    if len(ends) < len(found):
-        return Answer(len(found), outputs)
-    finished = [end.finish for end in ends.values()]
+    if not ends:
+        return Answer(len(rows), outputs)
+    finished = [end.finish for end in ends]
     return Answer(
-        len(found),
+        len(rows),
         outputs,
         {
-            "prompt_tokens": sum(item.prompt_tokens for item in finished),
+            "prompt_tokens": sum(len(prompt.tokens) for prompt in order.prompts),
             "output_tokens": sum(item.output_tokens for item in finished),
         },
         Spent(
@@ -158,3 +144,30 @@ def _answer(found: Sequence[str], ends: Mapping[int, Ending]) -> Answer:
             max(round(item.timing.total * NANOSECONDS) for item in finished),
         ),
     )
+
+
+def _reason(row: Row) -> bytes:
+    """Empty for a text that goes on."""
+    return b"" if row.news is None else row.news.finish.reason.value.encode()
+
+
+def _calls(row: Row) -> bytes:
+    """A list in JSON; empty for a text that goes on."""
+    return b"" if row.news is None else calls_as_json(row.news.calls).encode()
+
+
+def _logprobs(items: Sequence[TokenLogprob], known: TokenTexts) -> bytes:
+    """A list in JSON: for each token an object by token, the chosen one first, as in vLLM's
+    backend."""
+    return json.dumps([_by_token(item, known) for item in items], ensure_ascii=False).encode()
+
+
+def _by_token(item: TokenLogprob, known: TokenTexts) -> Mapping[str, Mapping[str, object]]:
+    ranks = {token: rank for rank, (token, _) in enumerate(item.top, 1)}
+    found = {}
+    for token, logprob in ((item.token, item.logprob), *item.top):
+        shown: dict[str, object] = {"logprob": logprob, "decoded_token": known[token]}
+        if token in ranks:
+            shown["rank"] = ranks[token]
+        found[str(token)] = shown
+    return found
