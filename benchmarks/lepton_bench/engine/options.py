@@ -98,7 +98,6 @@ TRIAL = Sizes(
     probe_bytes=2**29,
 )
 
-QUICK_OURS = ("float32", "float16", "int8", "auto")
 QUICK_PEERS = (
     "litserve-8",
     "litserve-32",
@@ -109,6 +108,7 @@ QUICK_PEERS = (
     "transformers-serve-cb",
     "ctranslate2",
     "llama-cpp",
+    "llama-cpp-bf16",
     "llama-cpp-int8",
     "openvino-genai",
     "openvino-genai-int8",
@@ -172,7 +172,7 @@ def parse(arguments: Sequence[str]) -> Options:
         rounds=found.rounds or (1 if short else 4),
         parts=tuple(part for part in PARTS if part in (found.only or PARTS)),
         peers=None if peers is None else tuple(peers),
-        ours=tuple(found.ours or (QUICK_OURS if short else OURS)),
+        ours=tuple(found.ours or OURS),
         worker=tuple(shlex.split(found.worker)),
         large=found.large,
         threads=found.threads,

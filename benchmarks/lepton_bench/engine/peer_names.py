@@ -15,12 +15,13 @@ DECODER_PEERS = (
     "transformers-cb",
     "ctranslate2",
     "llama-cpp",
+    "llama-cpp-bf16",
     "llama-cpp-int8",
     "openvino-genai",
     "openvino-genai-bf16",
     "openvino-genai-int8",
 )
-CPP_16 = ("llama-cpp", "openvino-genai", "openvino-genai-bf16")
+CPP_16 = ("llama-cpp", "llama-cpp-bf16", "openvino-genai", "openvino-genai-bf16")
 """Engines of C++ with weights of 16 bits; what they compute in is their own choice, or named."""
 
 CPP_8 = ("llama-cpp-int8", "openvino-genai-int8")

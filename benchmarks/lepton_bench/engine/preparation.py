@@ -35,7 +35,7 @@ def _steps(options: Options) -> list[tuple[str, Callable[[], object]]]:
     ]
     gguf = [
         (f"{decoder.name} as GGUF, {kind}", lambda kind=kind: installs.export_gguf(decoder, kind))
-        for kind in ("f16", "q8_0")
+        for kind in ("f16", "bf16", "q8_0")
     ]
     return [*models, *peers, (installs.LLAMA.requirement, installs.LLAMA.ensure), *onnx, *gguf]
 

@@ -107,6 +107,7 @@ class Roster:
             "transformers-cb": self._batching,
             "ctranslate2": self._ctranslate2,
             "llama-cpp": lambda shape: self._llama(shape, "llama-cpp", "f16"),
+            "llama-cpp-bf16": lambda shape: self._llama(shape, "llama-cpp-bf16", "bf16"),
             "llama-cpp-int8": lambda shape: self._llama(shape, "llama-cpp-int8", "q8_0"),
             "openvino-genai": lambda shape: self._genai(shape, "openvino-genai", "f16", "f32"),
             "openvino-genai-bf16": lambda shape: self._genai(

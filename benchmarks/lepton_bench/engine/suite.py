@@ -69,7 +69,7 @@ async def _run(chosen: Options, words: str) -> int:
     if chosen.prepare:
         return await preparation.prepare(chosen, console)
     failed, steps = 0, plan.planned(chosen)
-    console.print(plan.table(steps, chosen.rounds), markup=False, highlight=False)
+    console.print(plan.table(steps, chosen.rounds), markup=False, highlight=False, soft_wrap=True)
     with _progress(console) as progress:
         bar = progress.add_task("", total=sum(step.seconds for step in steps))
         context = Context(

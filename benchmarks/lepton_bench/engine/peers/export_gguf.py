@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from lepton_bench.engine.peers.gguf_form import gguf_name, interleaved
 
-KINDS = {"f16": "F16", "q8_0": "Q8_0"}
+KINDS = {"f16": "F16", "bf16": "BF16", "q8_0": "Q8_0"}
 """How matrices are held; vectors stay float32."""
 
 
