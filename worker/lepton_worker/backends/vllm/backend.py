@@ -31,6 +31,7 @@ from lepton_worker.backends.vllm.choice import check_order, refusal
 from lepton_worker.backends.vllm.facts import defaults_of, model_of
 from lepton_worker.backends.vllm.library import Library
 from lepton_worker.backends.vllm.outputs import News, news
+from lepton_worker.backends.vllm.weights import check_weights
 from lepton_worker.errors import (
     DeviceLost,
     InternalError,
@@ -91,6 +92,7 @@ class VllmBackend:
             reason = refusal(architecture, library.architectures, self._defaults)
             if reason:
                 raise TaskNotSupported(f"{reason}; backend auto serves such a model")
+            check_weights(order.folder)
             self._library = library
             self._engine = library.start(order, device, secrets.randbits(31))
             return model_of(order, self._engine.vllm_config, device, library.version)
@@ -122,15 +124,15 @@ class VllmBackend:
             return len(sequence.ids) - 1
         number = str(next(self._numbers))
         suppressed = self._defaults.suppressed
-        parameters = self._library.parameters(sequence.sampling, suppressed)
         try:
+            parameters = self._library.parameters(sequence.sampling, suppressed)
             self._engine.add_request(
                 number,
                 {"prompt_token_ids": list(sequence.ids)},
                 parameters,
                 priority=sequence.priority,
             )
-        except (ValueError, TypeError) as error:
+        except self._library.refusals as error:
             raise InvalidRequest([Violation("sampling", f"vLLM refuses it: {error}")]) from error
         text = Text(number)
         self._texts[sequence] = text

@@ -32,6 +32,7 @@ class Library:
         platform: Any = importlib.import_module("vllm.platforms").current_platform
         self.for_cpu = bool(platform.is_cpu())
         self.version = str(self._vllm.__version__)
+        self.refusals = _refusals()
         if not logging.getLogger("lepton_worker").isEnabledFor(logging.DEBUG):
             logging.getLogger("vllm").setLevel(logging.WARNING)
         self._end_of_text: int | None = None
@@ -50,7 +51,7 @@ class Library:
         engines: Any = importlib.import_module("vllm.v1.engine.llm_engine")
         try:
             engine = engines.LLMEngine.from_engine_args(self._vllm.EngineArgs(**given))
-        except ValueError as error:
+        except self.refusals as error:
             raise _told(error) from error
         self._end_of_text = getattr(engine.renderer.tokenizer, "eos_token_id", None)
         return engine
@@ -76,8 +77,15 @@ def _cache_bytes(order: LoadOrder) -> int:
     return cache_bytes(order.memory, resident_bytes(), weights, wanted)
 
 
-def _told(error: ValueError) -> Exception:
-    """vLLM says with a ValueError what does not fit, be it memory or a setting."""
+def _refusals() -> tuple[type[Exception], ...]:
+    """What vLLM raises for a request or a setting that it does not take; older ones, ValueError."""
+    exceptions: Any = importlib.import_module("vllm.exceptions")
+    own = getattr(exceptions, "VLLMClientError", ValueError)
+    return ValueError, TypeError, own
+
+
+def _told(error: Exception) -> Exception:
+    """In our words: vLLM uses the same exceptions for memory and for settings."""
     said = str(error)
     if "KV cache" in said or "memory" in said:
         return LoadOutOfMemory(
