@@ -60,6 +60,23 @@ def test_slots(model: tuple[Any, Any], module: Any, count: int) -> None:
     assert leftovers(driven.core, model[0]) == {}
 
 
+def test_a_tenant_that_asks_for_more_than_there_are_slots_makes_way(
+    model: tuple[Any, Any], module: Any
+) -> None:
+    """With a factor of 1, one of its texts at most has a turn in a step of the other's."""
+    driven = Driven(*model, neighbour_factor=1)
+    texts = [prompt(length) for length in (20, 3, 30, 5, 41, 6, 7, 33)]
+    numbers = [driven.text(text, 3 * NEW, tenant="busy") for text in texts[:6]]
+    driven.step(8)
+    numbers += [driven.text(text, NEW, tenant="quiet") for text in texts[6:]]
+    driven.finish()
+    assert [driven.ids[number] for number in numbers] == [
+        greedy(module, text, 3 * NEW if place < 6 else NEW) for place, text in enumerate(texts)
+    ]
+    assert driven.evicted == 2
+    assert leftovers(driven.core, model[0]) == {}
+
+
 @pytest.mark.parametrize("step", [2, 16, 17, 33])
 def test_steps(model: tuple[Any, Any], module: Any, step: int) -> None:
     driven = Driven(*model, step_tokens=step)

@@ -43,11 +43,14 @@ class Hand:
 class Driven:
     """A core on a loaded backend, with limits in place of the model's own."""
 
-    def __init__(self, backend: Backend, model: Model, **limits: Any) -> None:
+    def __init__(
+        self, backend: Backend, model: Model, *, neighbour_factor: float = 2.0, **limits: Any
+    ) -> None:
         self._hand = Hand()
         self._task = model.task
         self._numbers = itertools.count(1)
-        self.core = Core(backend, dataclasses.replace(model, **limits), self._hand)
+        limited = dataclasses.replace(model, **limits)
+        self.core = Core(backend, limited, self._hand, neighbour_factor=neighbour_factor)
         self.open: set[int] = set()
         self.ids: dict[int, list[int]] = {}
         self.ended: dict[int, Ended] = {}
@@ -57,18 +60,20 @@ class Driven:
 
     def text(self, prompt: Sequence[int], count: int, priority: int = 0, **sampling: Any) -> int:
         """Submit a text; returns its number."""
-        adapter = sampling.pop("adapter", "")
+        adapter, tenant = sampling.pop("adapter", ""), sampling.pop("tenant", "")
         job = GenerateJob(Tokens(tuple(prompt)), Sampling(count, **sampling), adapter)
-        return self.submit(job, priority)
+        return self.submit(job, priority, tenant=tenant)
 
     def inputs(self, inputs: Sequence[Tokens], adapter: str = "") -> int:
         """Submit inputs of an encoder; returns their number."""
         return self.submit(EncodeJob(self._task, tuple(inputs), adapter))
 
-    def submit(self, job: Job, priority: int = 0, deadline: float | None = None) -> int:
+    def submit(
+        self, job: Job, priority: int = 0, deadline: float | None = None, tenant: str = ""
+    ) -> int:
         """Submit any job; returns its number."""
         number = next(self._numbers)
-        self._hand.inbox.append(Submit(number, job, Caller("", priority), 0.0, deadline))
+        self._hand.inbox.append(Submit(number, job, Caller(tenant, priority), 0.0, deadline))
         self.open.add(number)
         self.ids[number] = []
         return number
