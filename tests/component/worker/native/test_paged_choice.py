@@ -177,7 +177,7 @@ def test_without_a_graph_that_agrees_every_step_is_computed() -> None:
 def test_graphs_are_for_cuda_and_the_decoder_says_so() -> None:
     for graphs, said in ((True, "none: for CUDA alone"), (False, "none: not asked for")):
         module = loaded(build(PAGED["llama"]()))
-        assert PagedDecoder(module, 2, 0, Greedy(), graphs=graphs).graphs == said
+        assert PagedDecoder(module, 2, 0, Greedy(), Paging(), graphs=graphs).graphs == said
 
 
 def test_state_is_written_where_the_pages_are() -> None:

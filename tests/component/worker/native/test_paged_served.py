@@ -68,7 +68,9 @@ def by_answer(stream: Any) -> dict[int, list[int]]:
 
 def test_what_was_chosen_is_told(ground: Ground) -> None:
     info = ground.served.control.GetModelInfo(control_pb2.GetModelInfoRequest())
-    assert info.choices["kv"] == "pages of 16 tokens: same logits as stock transformers"
+    assert info.choices["kv"] == (
+        "pages of 16 tokens, read by copies: same logits as stock transformers"
+    )
     assert info.choices["cuda_graphs"] == "none: for CUDA alone"
 
 

@@ -127,7 +127,7 @@ def test_answers_to_one_prompt_share_its_pages_and_write_to_their_own() -> None:
             return super().choose(sequences, logits)
 
     prompt, module = tokens(5 * PAGE + 3, seed=6), build(PAGED["llama"]())
-    ours = PagedDecoder(loaded(module), 4, 0, Lasting(), paging=Paging(PAGE))
+    ours = PagedDecoder(loaded(module), 4, 0, Lasting(), Paging(PAGE))
     texts = [sequence(prompt, NEW) for _ in range(4)]
     ranks = {text: rank for rank, text in enumerate(texts)}
     ours.begin(texts[0])
@@ -172,7 +172,7 @@ def test_a_text_whose_numbers_overflow_fails_alone_and_leaves_nothing_in_its_pag
     with torch.no_grad():
         module.get_input_embeddings().weight[7] = math.inf
     # Room for two texts and no more, so that the next one gets the pages of the spoilt one.
-    ours = PagedDecoder(loaded(module), 2, 8 * PAGE, Greedy(), paging=Paging(PAGE))
+    ours = PagedDecoder(loaded(module), 2, 8 * PAGE, Greedy(), Paging(PAGE))
     calm = [token for token in tokens(40, seed=1) if token != 7][:30]
     fine, bad = sequence(calm), sequence([*calm[:10], 7, *calm[:19]])
     ours.begin(bad)

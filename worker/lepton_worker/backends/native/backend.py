@@ -130,7 +130,7 @@ class NativeBackend:
         if paging is None:
             return SlotDecoder(loaded, order.slots, tokens, sampler, begin)
         graphs = order.cuda_graphs == "auto"
-        decoder = PagedDecoder(loaded, order.slots, tokens, sampler, begin, paging, graphs)
+        decoder = PagedDecoder(loaded, order.slots, tokens, sampler, paging, begin, graphs)
         choices["cuda_graphs"] = decoder.graphs
         return decoder
 

@@ -7,7 +7,7 @@ import torch
 from lepton_worker.backends.base import Kv
 from lepton_worker.backends.native import decoder_parity
 from lepton_worker.backends.native.decoder_parity import Trial
-from lepton_worker.backends.native.paged.decoder import Paging, paging_for
+from lepton_worker.backends.native.paged.decoder import Paging, pagings
 from lepton_worker.backends.native.paged.pages import PageTable
 from lepton_worker.backends.native.paged.store import PagedStore
 from lepton_worker.backends.native.slots import layer_shapes
@@ -28,13 +28,19 @@ def choose_paging(loaded: Loaded, asked: Kv) -> tuple[Paging | None, str]:
         return None, "slots: asked for"
     if asked == "auto" and not _left_to_itself(device):
         return None, "slots: faster than pages on a CPU"
-    try:
-        paging = paging_for(device)
-        refusal = check(loaded, paging)
-    except ImportError as error:
-        paging, refusal = None, f"this torch has no attention over pages ({error})"
-    if refusal is None and paging is not None:
-        return paging, f"pages of {paging.page} tokens: same logits as stock transformers"
+    refusals = []
+    for opened in pagings(device):
+        try:
+            paging = opened()
+            refusal = check(loaded, paging)
+        except ImportError as error:
+            refusal = str(error)
+        else:
+            if refusal is None:
+                said = f"pages of {paging.page} tokens, read by {paging.name}"
+                return paging, f"{said}: same logits as stock transformers"
+        refusals.append(refusal)
+    refusal = "; ".join(map(str, refusals))
     if asked == "paged":
         raise InvalidSetting(
             f"LEPTON_KV=paged does not serve {loaded.facts.architecture}: {refusal}. "

@@ -1,5 +1,6 @@
 """The decoder on pages: the steps of `TextDecoder` over a paged store."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,19 +16,30 @@ from lepton_worker.backends.transformers.loading import Loaded
 
 @dataclass(frozen=True)
 class Paging:
-    """Tokens of a page, and the kernel that reads pages."""
+    """Tokens of a page, and the kernel that reads pages, with its name for users."""
 
     page: int = CPU_PAGE
     kernel: Kernel = gathered
+    name: str = "copies"
 
 
-def paging_for(device: torch.device) -> Paging:
-    """What a device has: torch's own kernel on CUDA, copies of pages elsewhere."""
-    if device.type != "cuda":
-        return Paging()
-    from lepton_worker.backends.native.paged.varlen import PAGE, varlen
+def pagings(device: torch.device) -> list[Callable[[], Paging]]:
+    """What may read pages on a device, the best first; each raises ImportError where it is not."""
+    return [_varlen, _triton] if device.type == "cuda" else [Paging]
 
-    return Paging(PAGE, varlen)
+
+def _varlen() -> Paging:
+    from lepton_worker.backends.native.paged.varlen import PAGE, available, varlen
+
+    if not available():
+        raise ImportError("the variable-length attention of this torch has no pages")
+    return Paging(PAGE, varlen, "torch's variable-length attention")
+
+
+def _triton() -> Paging:
+    from lepton_worker.backends.native.paged.triton_decode import PAGE, triton_decode
+
+    return Paging(PAGE, triton_decode, "a Triton kernel")
 
 
 class PagedDecoder(TextDecoder):
@@ -44,11 +56,10 @@ class PagedDecoder(TextDecoder):
         slots: int,
         cache_tokens: int,
         sampler: Sampler,
+        paging: Paging,
         begin_segments: Segments | None = None,
-        paging: Paging | None = None,
         graphs: bool = False,
     ) -> None:
-        paging = paging or paging_for(loaded.module.device)
         store = paged_store(loaded, slots, cache_tokens, paging.page, paging.kernel)
         begun = loaded.module, store, begin_segments
         if not graphs or loaded.module.device.type != "cuda":

@@ -2,9 +2,10 @@
 
 What it asks for was read in torch 2.15: float16 or bfloat16; through FlashAttention pages of a
 multiple of 256 tokens; through cuDNN pages of a power of two, and tables exactly as wide as the
-longest text may be. Older versions of torch have no tables: then the call fails, and the check at
-load falls back to slots.
+longest text may be. Older versions of torch have no tables (2.11 has none).
 """
+
+import inspect
 
 import torch
 from torch.nn.attention.varlen import AuxRequest, varlen_attn
@@ -13,6 +14,11 @@ from lepton_worker.backends.native.paged.attention import Rows
 
 PAGE = 256
 """Tokens of a page: the fewest that both backends of `varlen_attn` take."""
+
+
+def available() -> bool:
+    """Whether this torch's `varlen_attn` has tables of pages."""
+    return "block_table" in inspect.signature(varlen_attn).parameters
 
 
 def varlen(
