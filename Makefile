@@ -6,12 +6,12 @@ RUN := $(BIN)/python
 PYTEST := $(RUN) -m pytest
 PACKAGES := operator/lepton_operator worker/lepton_worker demo/lepton_demo benchmarks/lepton_bench \
             tests/localcluster/localcluster tests/support/lepton_testing
-TESTS := tests/conftest.py tests/unit tests/component tests/cluster tests/e2e
+TESTS := tests/conftest.py tests/unit tests/component tests/cluster tests/e2e tests/gpu
 CHECKED := operator worker tests demo benchmarks examples
 
 .DEFAULT_GOAL := help
 .PHONY: help setup generate verify check lint types contracts format \
-        test test-unit test-component test-cluster test-e2e \
+        test test-unit test-component test-cluster test-e2e test-gpu \
         demo demo-down cluster-build cluster-up cluster-down images bench clean
 
 help:  ## Show this list
@@ -87,6 +87,10 @@ test-cluster: setup cluster-build  ## Real API server and controllers
 
 test-e2e: setup cluster-build  ## Real kubelet, our images
 	$(PYTEST) tests/e2e -q $(ARGS)
+
+GPU_PYTHON ?= python3
+test-gpu:  ## Real CUDA, by GPU_PYTHON, which has torch and transformers: no part of `make test`
+	PYTHONPATH=worker:tests/support $(GPU_PYTHON) tests/gpu $(ARGS)
 
 # ---------------------------------------------------------------- test cluster and demo
 cluster-build: setup  ## Build the test cluster's binaries once (minutes on a new machine)
