@@ -32,6 +32,9 @@ AIMS = {
     "engine.victim_p99_ratio": "≤ 1.5",
     "engine.gpu_vs_hbm_limit": "≥ 0.7",
     "engine.gpu_vs_vllm": "≥ 0.9",
+    "soak.unexpected_ends": "0",
+    "soak.threads_gained": "≤ 0",
+    "soak.files_gained": "≤ 0",
 }
 """What we want to reach; a figure without an aim is there to be watched."""
 

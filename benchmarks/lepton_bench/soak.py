@@ -7,7 +7,7 @@ what they leave behind would show in memory, threads or open files as time goes 
 import asyncio
 import os
 import random
-import subprocess
+import socket
 import sys
 import tempfile
 import time
@@ -47,8 +47,10 @@ async def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         command = [sys.executable, "-m", "lepton_worker"]
-        subprocess.run([*command, "samples", name, "--only", "llama"], check=True)
-        port = 21857
+        make = await asyncio.create_subprocess_exec(*command, "samples", name, "--only", "llama")
+        if await make.wait():
+            raise RuntimeError(f"the sample model was not written: {make.returncode}")
+        port = _free_port()
         settings = {"SOURCE": name + "/llama", "HOST": "127.0.0.1", "GRPC_PORT": str(port)}
         settings |= {"METRICS_PORT": "0", "CACHE_DIR": name + "/cache", "THREADS": "1"}
         environment = {f"LEPTON_{key}": value for key, value in settings.items()}
@@ -74,9 +76,16 @@ async def _watched(child: Child, address: str) -> list[Figure]:
             await asyncio.sleep(EVERY_SECONDS)
             child.check()
             samples.append(_sample(child.process.pid, time.monotonic() - start))
-            print(f"{samples[-1]} {dict(ends)}", flush=True)
+            sys.stdout.write(f"{samples[-1]} {dict(ends)}\n")
+            sys.stdout.flush()
         await asyncio.gather(*callers)
     return report(samples, ends)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 async def _serving(channel: grpc.aio.Channel, child: Child) -> None:
