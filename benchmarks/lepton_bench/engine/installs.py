@@ -22,6 +22,8 @@ LLAMA = Source(
     target="llama-server",
     flags=(
         "-DCMAKE_BUILD_TYPE=Release",
+        # GCC 12 takes what a tile configuration is made of for dead stores, and AMX then faults.
+        "-DCMAKE_CXX_FLAGS=-fno-dse -fno-tree-dse",
         "-DBUILD_SHARED_LIBS=OFF",
         "-DGGML_NATIVE=ON",
         "-DGGML_OPENMP=OFF",

@@ -108,7 +108,6 @@ QUICK_PEERS = (
     "transformers-serve-cb",
     "ctranslate2",
     "llama-cpp",
-    "llama-cpp-bf16",
     "llama-cpp-int8",
     "openvino-genai",
     "openvino-genai-int8",
