@@ -27,7 +27,6 @@ CLOSE = 1e-5
 COUNT = 50
 BATCHES = {
     "DebertaV2": ("padded", "computes attention in its own way"),
-    "LlamaDynamic": ("one by one", "depend on the longest text"),
     "MPNet": ("padded", "computes attention in its own way"),
 }
 """Families that run in another way than packed, and why."""

@@ -34,7 +34,6 @@ FALLBACKS = {
     "Jamba": "keeps state in another way than keys and values",
     "Lfm2": "keeps state in another way than keys and values",
     "Llama4Text": "tokens see others than those before them",
-    "LlamaDynamic": "its positions depend on the length",
     "Mpt": "takes no cache, or no positions",
     "Phi3Long": "its positions depend on the length",
     "Qwen3Next": "keeps state in another way than keys and values",

@@ -1,5 +1,6 @@
 """Which models run over packed rows, and that all give what transformers says to each input."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,12 @@ def test_a_model_with_a_window_is_tried_beyond_it(monkeypatch: pytest.MonkeyPatc
 def test_positions_that_depend_on_neighbours_are_computed_one_by_one() -> None:
     rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}
     loaded = build("Llama", Task.EMBED, rope_parameters=rope)
+    _, reason = choose_encoder(loaded, pooling(Task.EMBED), order(Task.EMBED))
+    assert reason.startswith("packed")  # no text is longer than what the positions are made for
+    longest = loaded.module.config.max_position_embeddings + 1
+    loaded = build("Llama", Task.EMBED, rope_parameters=rope)
+    facts = dataclasses.replace(loaded.facts, max_length=longest)
+    loaded = dataclasses.replace(loaded, facts=facts)
     encoder, reason = choose_encoder(loaded, pooling(Task.EMBED), order(Task.EMBED))
     assert reason == "one by one: positions of Llama depend on the longest text"
     assert encoder.groups([4, 4, 4], ["", "", ""]) == [[0], [1], [2]]

@@ -12,6 +12,7 @@ from lepton_worker.backends.native.packed import PackedForward, Work
 from lepton_worker.backends.native.slots import layer_shapes
 from lepton_worker.backends.native.store import SlotStore, Store
 from lepton_worker.backends.transformers.loading import Loaded
+from lepton_worker.backends.transformers.rotations import steady
 from lepton_worker.request import Sampling, Tokens
 
 log = logging.getLogger(__name__)
@@ -49,30 +50,13 @@ def check(loaded: Loaded, opened: Opened = slots, trial: Trial = Trial()) -> str
     config = loaded.module.config
     if config.is_encoder_decoder:
         return "it is an encoder and a decoder, whose state is more than one cache"
-    text = config.get_text_config(decoder=True)
-    if loaded.facts.max_length > _steady(text):
+    if loaded.facts.max_length > steady(loaded.module):
         return "its positions depend on the length of the longest text beside them"
     try:
         return _compare(loaded, opened, trial)
     except Exception as error:
         log.debug("no packed steps for this model", exc_info=error)
         return f"{type(error).__name__}: {error}"
-
-
-def _steady(text: Any) -> float:
-    """Up to which length a token's rotation depends on its own position alone.
-
-    Rotations of type `dynamic` and `longrope` change for all tokens of a forward when one of them
-    is further than what the model was first trained on.
-    """
-    said = getattr(text, "rope_parameters", None) or {}
-    kinds = [said, *(item for item in said.values() if isinstance(item, dict))]
-    lengths = [
-        kind.get("original_max_position_embeddings") or text.max_position_embeddings
-        for kind in kinds
-        if kind.get("rope_type") in ("dynamic", "longrope")
-    ]
-    return min(lengths, default=float("inf"))
 
 
 def _compare(loaded: Loaded, opened: Opened, trial: Trial) -> str | None:

@@ -4,7 +4,6 @@ import logging
 import math
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 
@@ -19,6 +18,7 @@ from lepton_worker.backends.native.grouped import GroupedEncoder
 from lepton_worker.backends.native.padded import SortedEncoder
 from lepton_worker.backends.transformers.encoder import Encoder
 from lepton_worker.backends.transformers.loading import Loaded
+from lepton_worker.backends.transformers.rotations import steady
 from lepton_worker.model import Pooling
 from lepton_worker.request import Task, Tokens
 
@@ -35,8 +35,6 @@ LENGTHS = (5, 9, 9, 1, 14, 3, 21)
 """Of trial inputs: unequal ones, and two that share a call of attention."""
 NEAR = 256
 """Models whose tokens see no more neighbours than this also get a trial input beyond them."""
-NEIGHBOUR_BOUND = frozenset({"dynamic", "longrope"})
-"""Rotary positions that depend on the longest text of the batch."""
 
 
 class Trial:
@@ -81,7 +79,7 @@ def choose_encoder(
     bound = tolerance or max(TOLERANCE, ROUNDINGS * torch.finfo(loaded.module.dtype).eps)
     padded = SortedEncoder(loaded, pooling, budget)
     name = model_name(loaded)
-    if _neighbour_bound(loaded.module.config):
+    if loaded.facts.max_length > steady(loaded.module):
         padded.alone = True
         return padded, f"one by one: positions of {name} depend on the longest text"
     try:
@@ -178,10 +176,3 @@ def _trial_inputs_of(loaded: Loaded) -> list[Tokens]:
         end if isinstance(end, int) and 0 <= end < facts.vocabulary else None,
         types and getattr(config, "type_vocab_size", 0) > 1,
     )
-
-
-def _neighbour_bound(config: Any) -> bool:
-    """Whether rotary positions of any layer type change with the lengths in the batch."""
-    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
-    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
-    return any(kind.get("rope_type") in NEIGHBOUR_BOUND for kind in kinds)
