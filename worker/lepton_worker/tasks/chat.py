@@ -86,11 +86,14 @@ def violations(chat: Chat) -> list[Violation]:
         if message.role not in ROLES:
             found.append(Violation(f"{where}.role", f"must be one of {', '.join(ROLES)}"))
         if message.tool_calls and message.role != "assistant":
-            found.append(Violation(f"{where}.tool_calls", "only the assistant calls tools"))
+            found.append(Violation(f"{where}.tool_calls", "must be empty: only messages of role assistant call tools"))
         for number, call in enumerate(message.tool_calls):
+            at = f"{where}.tool_calls[{number}]"
+            if not call.name:
+                found.append(Violation(f"{at}.name", "must not be empty"))
             if json_object(call.arguments) is None:
-                name = f"{where}.tool_calls[{number}].arguments"
-                found.append(Violation(name, "must be a JSON object"))
+                text = 'must be a JSON object, such as {"size": 3}; {} for none'
+                found.append(Violation(f"{at}.arguments", text))
     for name in sorted(RESERVED & chat.variables.keys()):
         text = "is set by the server; send it in the request's own field"
         found.append(Violation(f"template_variables[{name}]", text))

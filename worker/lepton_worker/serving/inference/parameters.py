@@ -123,7 +123,10 @@ class Parameters:
             value = int(value)
         if value is None:
             return 0
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.wrong(name, "must be a whole number")
+            return 0
+        if not low <= value <= high:
             self.wrong(name, f"must be a whole number from {low} to {high}")
             return 0
         return value
