@@ -50,10 +50,12 @@ class AssistantDrafter:
         """Nothing is kept of a sequence but a prefix that makes way for others."""
 
     def _shadow(self, sequence: DecoderSequence, most: int) -> DecoderSequence | None:
-        """A text of the assistant's that begins as the sequence does; None without room for it."""
+        """A text of the assistant's that begins as the sequence does; None if it cannot be one."""
         ids = tuple(sequence.ids)
         most = min(most, self._longest - len(ids))
-        return DecoderSequence(Tokens(ids), Sampling(most)) if most > 0 else None
+        if most < 1 or max(ids) >= self._vocabulary:
+            return None
+        return DecoderSequence(Tokens(ids), Sampling(most))
 
     def _made(self, shadow: DecoderSequence) -> list[int]:
         made = shadow.ids[len(shadow.prompt) :]

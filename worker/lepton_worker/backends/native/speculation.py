@@ -56,14 +56,22 @@ def vocabulary(model: Model) -> dict[str, int]:
 
 
 def other_tokens(first: dict[str, int], second: dict[str, int]) -> str | None:
-    """How the assistant's tokens, `second`, differ from the model's; None if they do not."""
-    if first == second:
+    """How the assistant's tokens, `second`, contradict the model's; None if they do not.
+
+    Either may have some that the other does not know, such as marks for chats.
+    """
+    numbers = {number: text for text, number in first.items()}
+    unlike = [
+        (number, text)
+        for text, number in second.items()
+        if first.get(text, number) != number or numbers.get(number, text) != text
+    ]
+    if not unlike:
         return None
-    unlike = {*first.items()} ^ {*second.items()}
-    number, text = min((number, text) for text, number in unlike)
+    number, text = min(unlike)
     return (
-        f"its tokenizer is another one ({len(second)} tokens, the model has {len(first)}; "
-        f"they differ from token {number} on, {text!r})"
+        f"its tokenizer is another one: of its {len(second)} tokens {len(unlike)} are others for "
+        f"the model, the first one token {number}, {text!r}"
     )
 
 
