@@ -164,8 +164,8 @@ class Engine:
             raise DeadlineExceeded(LATE)
         if ticket not in self._tickets:
             raise Draining(CUT)
-        prefill, new = cost(job)
-        permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller)
+        prefill, new, rows = cost(job)
+        permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller, rows)
         position = self._hand.in_front(ticket)
         stream = Stream(next(self._numbers), job, ticket, position, permit, self._abandon)
         stream.sent_at = now

@@ -129,8 +129,8 @@ class Stream:
         return True
 
 
-def cost(job: Job) -> tuple[int, int]:
-    """Tokens that a job reads, and the most that it writes."""
+def cost(job: Job) -> tuple[int, int, int]:
+    """Tokens that a job reads, the most that it writes, and in how many rows side by side."""
     if isinstance(job, EncodeJob):
-        return sum(map(len, job.inputs)), 0
-    return len(job.prompt), job.sampling.max_new_tokens
+        return sum(map(len, job.inputs)), 0, 1
+    return len(job.prompt), job.sampling.max_new_tokens, job.sampling.rows

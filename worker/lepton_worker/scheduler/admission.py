@@ -109,19 +109,20 @@ class Admission:
         deadline: float | None,
         now: float,
         caller: Caller = ANYONE,
+        rows: int = 1,
     ) -> Permit:
-        """Let a job in: a text of at most `new_tokens`, or (0) a list of inputs.
+        """Let a job in: a text of at most `new_tokens` in each of `rows`, or (0) a list of inputs.
 
         Raises ContextLengthExceeded, DeadlineExceeded or DeadlineUnattainable.
         """
         if new_tokens:
-            check_growth(prefill_tokens, new_tokens, self._bounds.cache_tokens)
+            check_growth(prefill_tokens, new_tokens, self._bounds.cache_tokens, rows)
         if deadline is not None and deadline <= now:
             raise DeadlineExceeded("the deadline had passed before the request was taken in")
         expected = self._rates.expected_new(new_tokens) if self._rates else new_tokens
-        work = Work(prefill_tokens, expected)
+        work = Work(prefill_tokens, rows * expected)
         if deadline is not None and self._rates is not None:
-            self._check_deadline(work, deadline - now, caller)
+            self._check_deadline(work, deadline - now, caller, rows)
         return self._permit(work, caller)
 
     def _permit(self, work: Work, caller: Caller) -> Permit:
@@ -188,9 +189,9 @@ class Admission:
         seconds = self.estimate() / 2 if self._rates else UNKNOWN
         return min(LONGEST, max(SHORTEST, seconds))
 
-    def _check_deadline(self, work: Work, remaining: float, caller: Caller) -> None:
+    def _check_deadline(self, work: Work, remaining: float, caller: Caller, rows: int) -> None:
         """Raise DeadlineUnattainable if the answer would come too late by far."""
-        estimated = self._wait(work, caller) + self._alone(work)
+        estimated = self._wait(work, caller) + self._alone(work, rows)
         if estimated <= TOLERANCE * remaining:
             return
         raise DeadlineUnattainable(
@@ -250,9 +251,11 @@ class Admission:
         slots = max(1, self._bounds.slots)
         return self._drain(Work(self._left.prefill, self._left.decode // slots))
 
-    def _alone(self, work: Work) -> float:
-        """Seconds that a request takes once it is begun, among those that will run beside it."""
+    def _alone(self, work: Work, rows: int) -> float:
+        """Seconds that a request takes once it is begun, among those that will run beside it; its
+        rows take their steps together."""
         rates = self._rates
         assert rates is not None, "nothing was measured"
-        beside = min(self._bounds.slots, len(self._permits) + 1)
-        return rates.seconds_for(work.prefill, 0) + work.decode * rates.seconds_for(0, beside)
+        beside = max(rows, min(self._bounds.slots, len(self._permits) + rows))
+        steps = work.decode // rows
+        return rates.seconds_for(work.prefill, 0) + steps * rates.seconds_for(0, beside)

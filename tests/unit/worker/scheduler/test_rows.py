@@ -2,9 +2,10 @@
 
 import pytest
 
-from lepton_worker.errors import ContextLengthExceeded
+from lepton_worker.errors import ContextLengthExceeded, DeadlineUnattainable
 from lepton_worker.request import Beams, Caller, Sampling
-from lepton_worker.scheduler.costs import Costs
+from lepton_worker.scheduler.admission import Admission, Bounds
+from lepton_worker.scheduler.costs import Costs, Rates, Report, Work
 from lepton_worker.scheduler.entries import Limits, TextEntry, check_growth
 from lepton_worker.scheduler.planner import Planner
 
@@ -70,3 +71,22 @@ def test_rows_of_a_request() -> None:
     assert Sampling(4, beams=Beams(3)).rows == 3
     assert Sampling(0, beams=Beams(3)).rows == 1
     assert Sampling(4).rows == 1
+
+
+def test_a_deadline_is_held_against_the_work_of_all_rows() -> None:
+    rates = Rates(overhead=0.1, prefill=0.001, decode=0.01, typical_new=100)
+    admission = Admission(Bounds(max_waiting=9, cache_tokens=0, slots=8))
+    admission.observe(Report(rates, Work(), 0.0), 0.0)
+    # 0.11 s for the prompt, and 20 steps: of 0.11 s for one row, of 0.14 s for four.
+    admission.leave(admission.admit(10, 20, deadline=2.31 / 1.5 + 0.01, now=0))
+    with pytest.raises(DeadlineUnattainable, match=r"about 2\.9 s"):
+        admission.admit(10, 20, deadline=2.91 / 1.5 - 0.01, now=0, rows=4)
+    permit = admission.admit(10, 20, deadline=2.91 / 1.5 + 0.01, now=0, rows=4)
+    assert permit.work == Work(10, 80)
+
+
+def test_what_never_fits_is_refused_before_it_waits() -> None:
+    admission = Admission(Bounds(max_waiting=9, cache_tokens=60, slots=8))
+    admission.admit(10, 5, None, 0, rows=4)
+    with pytest.raises(ContextLengthExceeded, match="5 beams"):
+        admission.admit(10, 5, None, 0, rows=5)
