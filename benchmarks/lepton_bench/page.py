@@ -67,9 +67,8 @@ def render(suites: list[dict[str, Any]]) -> str:
 def _suite(suite: dict[str, Any]) -> str:
     machine, versions = suite["machine"], suite["versions"]
     parts = ", ".join(f"{name} {version}" for name, version in versions.items())
-    with_aims = [figure for figure in suite["figures"] if figure["name"] in AIMS]
     others = [figure for figure in suite["figures"] if figure["name"] not in AIMS]
-    rows = [_row(figure) for figure in [*with_aims, *_absent(suite), *others]]
+    rows = [_row(figure) for figure in [*_with_aims(suite), *others]]
     return "\n".join(
         [
             f"## {suite['suite']}",
@@ -88,15 +87,12 @@ def _suite(suite: dict[str, Any]) -> str:
     )
 
 
-def _absent(suite: dict[str, Any]) -> list[dict[str, Any]]:
-    """Figures with an aim that no run of the suite has taken yet."""
-    taken = {figure["name"] for figure in suite["figures"]}
-    note = "no run of this part yet"
-    return [
-        {"name": name, "value": None, "of": None, "against": None, "note": note}
-        for name in AIMS
-        if name.startswith(f"{suite['suite']}.") and name not in taken
-    ]
+def _with_aims(suite: dict[str, Any]) -> list[dict[str, Any]]:
+    """Figures with an aim in the order of the aims; those that no run has taken yet say so."""
+    taken = {figure["name"]: figure for figure in suite["figures"]}
+    empty = {"value": None, "of": None, "against": None, "note": "no run of this part yet"}
+    names = [name for name in AIMS if name.startswith(f"{suite['suite']}.")]
+    return [taken.get(name, {"name": name, **empty}) for name in names]
 
 
 def _parts(suite: dict[str, Any]) -> list[str]:
@@ -107,7 +103,9 @@ def _parts(suite: dict[str, Any]) -> list[str]:
 
 def _part(name: str, about: dict[str, Any]) -> str:
     rounds = "one round" if about["rounds"] == 1 else f"median of {about['rounds']} rounds"
-    missing = "; ".join(f"{who} ({why})" for who, why in about.get("missing", {}).items())
+    missing = "; ".join(
+        f"{who} ({why.removeprefix(who).lstrip()})" for who, why in about.get("missing", {}).items()
+    )
     return (
         f"- Part {name}: {rounds}, {about['when'][:16].replace('T', ' ')}, load before it "
         f"{about['load_before']}{f'. Missing: {missing}' if missing else ''}."

@@ -11,9 +11,9 @@ TITLES = {
     "decode": ("New tokens over streams, closed loop", "streams at once", "tokens/s"),
     "load-tokens": ("New tokens over arrivals, open loop", OFFERED, "tokens/s"),
     "load-goodput": ("Good answers over arrivals, open loop", OFFERED, "good answers/s"),
-    "load-first-token": ("First token over arrivals, p50", OFFERED, "seconds"),
-    "load-first-token-p99": ("First token over arrivals, p99", OFFERED, "seconds"),
-    "load-gap-p99": ("Gap between messages over arrivals, p99", OFFERED, "seconds"),
+    "load-first-token": ("First token of answered requests, p50", OFFERED, "seconds"),
+    "load-first-token-p99": ("First token of answered requests, p99", OFFERED, "seconds"),
+    "load-gap-p99": ("Gap between messages of answered requests, p99", OFFERED, "seconds"),
 }
 """Title, words under the picture, words beside it."""
 

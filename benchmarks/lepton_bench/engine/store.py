@@ -75,8 +75,9 @@ def in_order(document: Document) -> Document:
         for number, name in enumerate(about["figures"])
     }
     last = (len(PARTS), 0)
+    parts = {part: document["parts"][part] for part in PARTS if part in document["parts"]}
     ordered = sorted(document["figures"], key=lambda figure: place.get(figure["name"], last))
-    return {**document, "figures": ordered}
+    return {**document, "parts": parts, "figures": ordered}
 
 
 def write(

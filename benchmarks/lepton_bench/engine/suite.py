@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = options.parse(arguments)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # so that servers are ended
     try:
-        return asyncio.run(_run(chosen, " ".join(["engine", *arguments])))
+        return asyncio.run(_run(chosen, shlex.join(["engine", *arguments])))
     except KeyboardInterrupt:
         return 130
 
