@@ -39,6 +39,8 @@ def test_every_field_can_be_set() -> None:
         ("LEPTON_NEIGHBOUR_FACTOR", "none", "neighbour_factor", 0.0),
         ("LEPTON_NEIGHBOUR_FACTOR", "0", "neighbour_factor", 0.0),
         ("LEPTON_MAX_MODEL_LENGTH", "128", "max_model_length", 128),
+        ("LEPTON_SPECULATION", "ngram", "speculation", "ngram"),
+        ("LEPTON_SPECULATION_TOKENS", "5", "speculation_tokens", 5),
         ("LEPTON_GRPC_PORT", "0", "grpc_port", 0),
         ("LEPTON_DRAIN_SECONDS", "0.5", "drain_seconds", 0.5),
         ("LEPTON_CACHE_DIR", "/cache", "cache_dir", Path("/cache")),
@@ -54,6 +56,16 @@ def test_variables_are_read(variable: str, text: str, field: str, value: object)
     ("flags", "environment", "words"),
     [
         ({}, {}, "no source: set LEPTON_SOURCE or --source"),
+        (
+            {"source": "/m", "speculation": "assistant"},
+            {},
+            "LEPTON_SPECULATION_MODEL names the assistant",
+        ),
+        (
+            {"source": "/m"},
+            {"LEPTON_SPECULATION": "ngram", "LEPTON_SPECULATION_MODEL": "/small"},
+            "set both or neither",
+        ),
         (
             {},
             {"LEPTON_TASK": "chat"},

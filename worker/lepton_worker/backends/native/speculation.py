@@ -30,12 +30,12 @@ UNKNOWN_COST = 0.25
 
 
 def load_assistant(order: LoadOrder, model: Model) -> Loaded | None:
-    """The smaller model, if one is asked for; raises LoadError.
+    """The smaller model, if one is asked for and would be used; raises LoadError.
 
     Raises InvalidSetting for one that has other tokens, or that does not run on slots.
     """
     folder = order.speculation.folder
-    if order.speculation.method != "assistant" or folder is None:
+    if order.speculation.method != "assistant" or folder is None or model.device != "cpu":
         return None
     own = replace(order, folder=folder, speculation=Speculation(), max_length=None)
     loaded = load_model(own)
