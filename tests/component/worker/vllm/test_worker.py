@@ -15,8 +15,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lepton.v1 import control_pb2, control_pb2_grpc, generation_pb2, generation_pb2_grpc
+from lepton_testing import inference
 from lepton_testing.vllm_models import write_model
 from lepton_testing.worker_process import WorkerProcess
+from lepton_worker.serving.inference.tensors import from_raw
 
 pytestmark = pytest.mark.component
 
@@ -138,6 +140,21 @@ def test_a_killed_engine_is_replaced(served: tuple[WorkerProcess, Path]) -> None
     assert again[:2] == (front, zygote)
     assert again[2] != engine
     assert metric(worker, "lepton_engine_restarts_total") == 1
+
+
+def test_the_other_protocol(served: tuple[WorkerProcess, Path]) -> None:
+    worker, folder = served
+    asked = inference.request("model", [TEXT], parameters={"max_tokens": 8})
+    answer = inference.infer(worker.channel, asked, timeout=60)
+    named = zip((item.name for item in answer.outputs), answer.raw_output_contents, strict=True)
+    [text] = from_raw("BYTES", 1, dict(named)["text_output"])
+    assert bytes(text).decode() == expected(folder, TEXT, 8)[1]
+
+
+def test_auto_without_a_gpu_is_native(folders: dict[str, Path], tmp_path: Path) -> None:
+    with WorkerProcess(tmp_path, source=folders["llama"], drain_seconds=0) as worker:
+        worker.awaits(r"chosen backend: native", START)
+        assert tokens(generate(worker, TEXT, 10)) == expected(folders["llama"], TEXT, 10)[0]
 
 
 @pytest.mark.parametrize(

@@ -126,12 +126,8 @@ class VllmBackend:
         suppressed = self._defaults.suppressed
         try:
             parameters = self._library.parameters(sequence.sampling, suppressed)
-            self._engine.add_request(
-                number,
-                {"prompt_token_ids": list(sequence.ids)},
-                parameters,
-                priority=sequence.priority,
-            )
+            prompt = self._library.prompt(sequence.ids)
+            self._engine.add_request(number, prompt, parameters, priority=sequence.priority)
         except self._library.refusals as error:
             raise InvalidRequest([Violation("sampling", f"vLLM refuses it: {error}")]) from error
         text = Text(number)

@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -28,14 +28,19 @@ class Library:
     def __init__(self) -> None:
         direct_vllm()
         self._vllm: Any = importlib.import_module("vllm")
+        self._inputs: Any = importlib.import_module("vllm.inputs")
         self._sampling: Any = importlib.import_module("vllm.sampling_params")
-        platform: Any = importlib.import_module("vllm.platforms").current_platform
-        self.for_cpu = bool(platform.is_cpu())
+        self._platforms: Any = importlib.import_module("vllm.platforms")
         self.version = str(self._vllm.__version__)
         self.refusals = _refusals()
         if not logging.getLogger("lepton_worker").isEnabledFor(logging.DEBUG):
             logging.getLogger("vllm").setLevel(logging.WARNING)
         self._end_of_text: int | None = None
+
+    @property
+    def for_cpu(self) -> bool:
+        """Whether it is built for CPUs alone."""
+        return bool(self._platforms.current_platform.is_cpu())
 
     @property
     def architectures(self) -> frozenset[str]:
@@ -55,6 +60,10 @@ class Library:
             raise _told(error) from error
         self._end_of_text = getattr(engine.renderer.tokenizer, "eos_token_id", None)
         return engine
+
+    def prompt(self, ids: Sequence[int]) -> Any:
+        """Tokens as an engine's input, which nothing of vLLM's looks at as text."""
+        return self._inputs.tokens_input(list(ids))
 
     def parameters(self, sampling: Sampling, suppressed: Iterable[int]) -> Any:
         """SamplingParams of a request; raises InvalidRequest."""
