@@ -1,16 +1,25 @@
 """Pages on a GPU: kernels against attention spelled out, texts against the module's own forward."""
 
 import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import BertConfig, BertModel
 
 from lepton_testing.gpu import CUDA, REGRET, decoder, kernels, llama, regret, run, texts
 from lepton_testing.programs import triton_pages
 from lepton_testing.slot_decoders import sequence, tokens
-from lepton_worker.backends.base import Progress, Span
+from lepton_worker.backends.base import LoadOrder, Progress, Span
+from lepton_worker.backends.native.encoder import PackedEncoder
 from lepton_worker.backends.native.paged.attention import Rows, gathered
 from lepton_worker.backends.native.paged.choose import check, choose_paging, memory_of
 from lepton_worker.backends.native.paged.layout import Query, layout
+from lepton_worker.backends.native.parity import choose_encoder
+from lepton_worker.backends.transformers.loading import Loaded
+from lepton_worker.model import Pooling
+from lepton_worker.request import Task
 
 
 def test_some_kernel_is_there() -> None:
@@ -116,3 +125,24 @@ def test_memory_is_the_devices() -> None:
     limit, held = memory_of(CUDA, 1, 1)
     assert limit == torch.cuda.get_device_properties(0).total_memory
     assert 0 < held < limit
+
+
+def test_encoders_run_over_packed_rows() -> None:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=120,
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=128,
+        max_position_embeddings=128,
+    )
+    for dtype in (torch.bfloat16, torch.float16):
+        module: Any = BertModel(copy.deepcopy(config))
+        module = module.to(CUDA, dtype)
+        module.eval()
+        facts = dataclasses.replace(llama().facts, task=Task.EMBED, max_length=128)
+        order = LoadOrder(Path(), Task.EMBED)
+        encoder, said = choose_encoder(Loaded(module, facts, 0), Pooling(), order)
+        print(f"{type(encoder).__name__}: {said}")  # noqa: T201
+        assert isinstance(encoder, PackedEncoder), said

@@ -6,7 +6,7 @@ transformers" and of FlashAttention's variable-length interface).
 """
 
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import torch
@@ -42,7 +42,15 @@ class Segments:
             texts = len(list(same))
             self.runs.append(Run(start, texts, length))
             start += texts * length
+        self._starts: torch.Tensor | None = None
         self._windows: dict[tuple[int, int, bool], torch.Tensor] = {}
+
+    def starts(self, device: torch.device) -> torch.Tensor:
+        """Where each text begins, and where the last one ends: int32; kept for all layers."""
+        if self._starts is None:
+            places = [0, *accumulate(self.lengths)]
+            self._starts = torch.tensor(places, dtype=torch.int32, device=device)
+        return self._starts
 
     def window(self, length: int, size: int, causal: bool, device: torch.device) -> torch.Tensor:
         """Which tokens see which where only near ones do, [length, length]; kept for all layers."""
@@ -76,6 +84,8 @@ def packed_attention(
         if others.get(name) is not None:
             raise NotImplementedError(f"packed attention has no {name}")
     causal = bool(getattr(module, "is_causal", True) if is_causal is None else is_causal)
+    if query.is_cuda:
+        return _on_cuda(query, key, value, segments, scaling, causal, sliding_window), None
     parts = []
     for run in segments.runs:
         mask = None
@@ -92,6 +102,21 @@ def packed_attention(
         )
         parts.append(part.transpose(1, 2).flatten(0, 1))
     return torch.cat(parts).unsqueeze(0), None
+
+
+def _on_cuda(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    segments: Segments,
+    scaling: float | None,
+    causal: bool,
+    window: int | None,
+) -> torch.Tensor:
+    from lepton_worker.backends.native.attention_varlen import reach_of, varlen_rows
+
+    starts, reach = segments.starts(query.device), reach_of(causal, window)
+    return varlen_rows(query, key, value, segments.lengths, starts, scaling, reach)
 
 
 def no_mask(*_: Any, **__: Any) -> None:

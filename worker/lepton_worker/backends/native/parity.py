@@ -35,6 +35,8 @@ LENGTHS = (5, 9, 9, 1, 14, 3, 21)
 """Of trial inputs: unequal ones, and two that share a call of attention."""
 NEAR = 256
 """Models whose tokens see no more neighbours than this also get a trial input beyond them."""
+ON_CUDA = (torch.float16, torch.bfloat16)
+"""What attention over packed rows takes on a GPU."""
 
 
 class Trial:
@@ -146,8 +148,8 @@ def _packed(loaded: Loaded, pooling: Pooling | None, budget: int, trial: Trial) 
 def _check_shape(loaded: Loaded) -> None:
     """What can be told without a forward."""
     name = model_name(loaded)
-    if loaded.module.device.type != "cpu":
-        raise CannotPack("attention over packed rows, one call for each text, is for CPUs")
+    if loaded.module.device.type != "cpu" and loaded.module.dtype not in ON_CUDA:
+        raise CannotPack("attention over packed rows takes float16 or bfloat16 on a GPU")
     if loaded.module.config.is_encoder_decoder:
         raise CannotPack(f"{name} has an encoder and a decoder")
     if "position_ids" not in parameters(loaded.module.base_model):
