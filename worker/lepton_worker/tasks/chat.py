@@ -86,7 +86,12 @@ def violations(chat: Chat) -> list[Violation]:
         if message.role not in ROLES:
             found.append(Violation(f"{where}.role", f"must be one of {', '.join(ROLES)}"))
         if message.tool_calls and message.role != "assistant":
-            found.append(Violation(f"{where}.tool_calls", "must be empty: only messages of role assistant call tools"))
+            found.append(
+                Violation(
+                    f"{where}.tool_calls",
+                    "must be empty: only messages of role assistant call tools",
+                )
+            )
         for number, call in enumerate(message.tool_calls):
             at = f"{where}.tool_calls[{number}]"
             if not call.name:

@@ -10,6 +10,7 @@ from lepton_worker.tasks.generate import NO_MARKERS, Completion
 from lepton_worker.tasks.tool_grammar import arguments_schema
 from lepton_worker.tasks.tool_schema import mismatch
 from lepton_worker.tasks.tools import Call, CallReader, Format, Parsed
+from lepton_worker.tasks.tools_xml import typed
 
 TakeTime = Callable[[], Timing]
 """Where the time went, asked when a stop string ends a text before the engine does."""
@@ -94,9 +95,10 @@ class Reply:
         return self._reader is not None and self._reader.complete
 
     def _named(self, call: Call) -> ToolCall:
-        schema = self._schemas.get(call.name, True)
-        wrong = mismatch(json_object(call.arguments), schema)
-        return ToolCall(call.id or self._new_id(), call.name, call.arguments, wrong)
+        schema = self._schemas.get(call.name, {})
+        arguments = typed(call.arguments, schema) if call.untyped else call.arguments
+        wrong = mismatch(json_object(arguments), schema)
+        return ToolCall(call.id or self._new_id(), call.name, arguments, wrong)
 
 
 def markers_of(model: Model, how: Format) -> dict[int, str]:

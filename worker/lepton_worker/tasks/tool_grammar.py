@@ -14,6 +14,15 @@ from lepton_worker.request import Constraint
 from lepton_worker.tasks.chat import Tool
 from lepton_worker.tasks.tool_choice import ToolChoice
 from lepton_worker.tasks.tools import LIST, LIST_ARGUMENTS, NAME, TAG, TAG_END, Format, Style
+from lepton_worker.tasks.tools_xml import (
+    FUNCTION,
+    FUNCTION_END,
+    PARAMETER,
+    PARAMETER_END,
+    choices,
+    is_text,
+    resolved,
+)
 
 NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
 """Schema for a tool that says nothing of its arguments: it has none."""
@@ -38,6 +47,9 @@ class Layout:
 
 LAYOUTS: Mapping[Style, Layout] = {
     Style.TAGS: Layout(f'{TAG}\n{{"name": ', ', "arguments": ', f"}}\n{TAG_END}", between="\n"),
+    Style.XML: Layout(
+        f"{TAG}\n{FUNCTION}", ">\n", f"{FUNCTION_END}\n{TAG_END}", between="\n", quoted=False
+    ),
     Style.LIST: Layout(
         '{"name": ', ', "arguments": ', "}", between=", ", begin=f"{LIST} [", end="]"
     ),
@@ -84,9 +96,47 @@ def calls_constraint(
     ]
     for index, tool in enumerate(offered):
         name = json.dumps(tool.name, ensure_ascii=False) if layout.quoted else tool.name
-        schema = json.dumps({**arguments_schema(tool), "x-guidance": dict(json_options)})
-        lines.append(f"tool{index}: {written(name + layout.arguments)} %json {schema}")
+        head = f"tool{index}: {written(name + layout.arguments)}"
+        if how.style is Style.XML:
+            lines += _in_xml(f"{head} ", f"value{index}", arguments_schema(tool), json_options)
+        else:
+            lines.append(f"{head} {_json(arguments_schema(tool), json_options)}")
     return Constraint("grammar", ("\n".join(lines),))
+
+
+def _json(schema: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    return f"%json {json.dumps({**schema, 'x-guidance': dict(options)})}"
+
+
+def _in_xml(
+    head: str, name: str, schema: Mapping[str, Any], options: Mapping[str, Any]
+) -> list[str]:
+    """Rules for arguments in XML, in the schema's order: first that of all, then one for each.
+
+    Texts are any that end; the schema's bounds of texts cannot be kept without quotes.
+    """
+    parts, rules = [], []
+    end = f"\n{PARAMETER_END}\n"
+    shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+    for number, (key, value) in enumerate(dict(schema.get("properties", {})).items()):
+        begin = _literal(f"{PARAMETER}{key}>\n")
+        rule = f"{name}_{number}"
+        parts.append(rule if key in schema.get("required", ()) else f"{rule}?")
+        meant = resolved(value, schema)
+        if not is_text(meant):
+            inner = value if isinstance(value, dict) else {}
+            rules.append(f"{rule}: {begin} {_json({**shared, **inner}, options)} {_literal(end)}")
+        elif None not in choices(meant):
+            texts = " | ".join(_literal(str(text)) for text in choices(meant))
+            rules.append(f"{rule}: {begin} ({texts}) {_literal(end)}")
+        else:
+            rules.append(f"{rule}: {begin} {rule}_text")
+            rules.append(f"{rule}_text[suffix={_literal(end)}]: /(?s:.*)/")
+    return [head + " ".join(parts), *rules]
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -100,7 +150,7 @@ class _Written:
             before, found, behind = text.partition(mark)
             if found:
                 return f"{self(before)} <[{token}]> {self(behind)}".strip()
-        return json.dumps(text, ensure_ascii=False) if text else ""
+        return _literal(text) if text else ""
 
 
 def _alternatives(tools: Sequence[Tool]) -> str:

@@ -109,7 +109,7 @@ class _Check:
     def _joined(self, value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
         """Keywords that hold other schemas against the same value."""
         if "$ref" in schema:
-            yield from self.wrong(value, self._referred(schema["$ref"]), path)
+            yield from self.wrong(value, referred(self._root, schema["$ref"]), path)
         for part in schema.get("allOf", ()):
             yield from self.wrong(value, part, path)
         some = schema.get("anyOf")
@@ -155,18 +155,19 @@ class _Check:
             wanted = first[index] if index < len(first) else rest
             yield from self.wrong(item, wanted, f"{path}[{index}]")
 
-    def _referred(self, reference: Any) -> Schema:
-        """What a reference within the schema points to; true for any other reference."""
-        found: Any = self._root
-        head, *names = str(reference).split("/")
-        if head != "#":
+
+def referred(root: Schema, reference: Any) -> Schema:
+    """What a reference within a schema points to; true for any other reference."""
+    found: Any = root
+    head, *names = str(reference).split("/")
+    if head != "#":
+        return True
+    for name in names:
+        key = name.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, dict) or key not in found:
             return True
-        for name in names:
-            key = name.replace("~1", "/").replace("~0", "~")
-            if not isinstance(found, dict) or key not in found:
-                return True
-            found = found[key]
-        return found
+        found = found[key]
+    return found
 
 
 def _own(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:

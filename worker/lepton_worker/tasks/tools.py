@@ -5,6 +5,7 @@ Each family of models writes them in its own way, and its chat template shows wh
 - tags (Hermes, Qwen): `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, any number;
 - list (Mistral):      `[TOOL_CALLS] [{"name": ..., "arguments": {...}}, ...]`, or a name and its
                        arguments behind each mark: `[TOOL_CALLS]name{...}`;
+- XML (Qwen3-Coder):    `<tool_call><function=...><parameter=...>...`, see `tools_xml`;
 - bare (Llama 3):      `{"name": ..., "parameters": {...}}`, nothing else, several joined by `;`.
 
 What is not exactly so, or names a tool that was not offered, stays text.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 from lepton_worker.tasks.chat import json_object
 from lepton_worker.tasks.json_text import members, skip, value_end
+from lepton_worker.tasks.tools_xml import FUNCTION, found_calls
 
 NAME = re.compile(r"[\w.-]+")
 
@@ -35,11 +37,15 @@ BARE_KEYS = ("name", "parameters", "arguments", "type", "function")
 
 @dataclass(frozen=True)
 class Call:
-    """A call as the model wrote it; `id` is empty where it gave none."""
+    """A call as the model wrote it; `id` is empty where it gave none.
+
+    `untyped` says that all its arguments are texts, whatever they are meant to be.
+    """
 
     name: str
     arguments: str
     id: str = ""
+    untyped: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ Parse = Callable[[str], Parsed]
 class Style(enum.Enum):
     """How a model writes calls."""
 
+    XML = "xml"
     TAGS = "tags"
     LIST = "list"
     NAMED = "named"
@@ -122,7 +129,19 @@ def parse_bare(text: str) -> Parsed:
         place += 1
 
 
+def parse_xml(text: str) -> Parsed:
+    """Qwen3-Coder; what is between whole calls is space, and means nothing."""
+    calls: list[Call] = []
+    rest, place = "", 0
+    for name, (start, end), values in found_calls(text):
+        calls.append(Call(name, json.dumps(values, ensure_ascii=False), untyped=True))
+        rest, place = rest + text[place:start], end
+    rest += text[place:]
+    return Parsed(rest if rest.strip() else "", tuple(calls)) if calls else Parsed(text)
+
+
 FORMATS = (
+    Format(Style.XML, parse_xml, shown_by=(FUNCTION,), marks=(TAG, FUNCTION), seen=(TAG, TAG_END)),
     Format(Style.TAGS, parse_tags, shown_by=(TAG,), marks=(TAG,), seen=(TAG, TAG_END)),
     Format(Style.NAMED, parse_list, shown_by=(LIST_ARGUMENTS,), marks=(LIST,), seen=LIST_MARKS),
     Format(Style.LIST, parse_list, shown_by=(LIST,), marks=(LIST,), seen=LIST_MARKS),

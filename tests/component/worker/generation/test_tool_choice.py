@@ -27,7 +27,13 @@ BELL = pb.Tool(name="bell")
 REQUIRED = pb.ToolChoice(mode=pb.TOOL_MODE_REQUIRED)
 NONE = pb.ToolChoice(mode=pb.TOOL_MODE_NONE)
 CALL = '<tool_call>{"name": "clock", "arguments": {"zone": 1}}</tool_call>'
-MARKS = {"tags": "<tool_call>", "named": "[ARGS]", "list": "[TOOL_CALLS]", "bare": ""}
+MARKS = {
+    "xml": "<function=",
+    "tags": "<tool_call>",
+    "named": "[ARGS]",
+    "list": "[TOOL_CALLS]",
+    "bare": "",
+}
 UNKNOWN: Any = 9
 WRONG = ["arguments.zone: must be one of 2 values of enum"] * 2
 

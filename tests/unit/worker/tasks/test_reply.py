@@ -20,7 +20,7 @@ from lepton_worker.tasks.reply import Ending, Reply, markers_of
 from lepton_worker.tasks.tools import FORMATS, CallReader
 
 END = 256
-TAGS = FORMATS[0]
+TAGS = FORMATS[1]
 NOW = Timing(1, 2, 3, 4)
 LATER = Timing(5, 6, 7, 8)
 CALL = '<tool_call>{"name": "clock", "arguments": {}}</tool_call>'

@@ -11,18 +11,13 @@ from lepton_worker.tasks.chat import Chat, Message, Tool, violations
 from lepton_worker.tasks.tool_choice import ToolChoice, ToolMode
 from lepton_worker.tasks.tool_grammar import argument_constraints, calls_constraint
 from lepton_worker.tasks.tools import FORMATS, CallReader, Format, Style
+from lepton_worker.tasks.tools_xml import typed
 
 ZONE = {"type": "object", "properties": {"zone": {"enum": ["utc", "cet"]}}, "required": ["zone"]}
 TOOLS = (Tool("clock", parameters={**ZONE, "additionalProperties": False}), Tool("bell"))
 REQUIRED, ONE = ToolChoice(ToolMode.REQUIRED), ToolChoice(ToolMode.REQUIRED, parallel=False)
 NAMED = ToolChoice(ToolMode.REQUIRED, "clock")
-CLOCK = {
-    Style.TAGS: '<tool_call>\n{"name": "clock", "arguments": {"zone": "utc"}}\n</tool_call>',
-    Style.LIST: '{"name": "clock", "arguments": {"zone": "utc"}}',
-    Style.NAMED: '[TOOL_CALLS]clock[ARGS]{"zone": "utc"}',
-    Style.BARE: '{"name": "clock", "parameters": {"zone": "utc"}}',
-}
-BETWEEN = {Style.TAGS: "\n", Style.LIST: ", ", Style.NAMED: "", Style.BARE: "; "}
+BETWEEN = {Style.XML: "\n", Style.TAGS: "\n", Style.LIST: ", ", Style.NAMED: "", Style.BARE: "; "}
 LEXER = llguidance.LLTokenizer("byte")
 by_style = pytest.mark.parametrize("how", FORMATS, ids=lambda how: how.style.value)
 
@@ -36,6 +31,21 @@ def takes(constraint: Constraint, text: str) -> bool:
     return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
 
 
+def call(how: Format, name: str = "clock", zone: str | None = "utc") -> str:
+    """A call in one of the ways; without arguments where there is no zone."""
+    arguments = json.dumps({} if zone is None else {"zone": zone})
+    value = "" if zone is None else f"<parameter=zone>\n{zone}\n</parameter>\n"
+    quoted = json.dumps(name, ensure_ascii=False)
+    made = {
+        Style.XML: f"<tool_call>\n<function={name}>\n{value}</function>\n</tool_call>",
+        Style.TAGS: f'<tool_call>\n{{"name": {quoted}, "arguments": {arguments}}}\n</tool_call>',
+        Style.LIST: f'{{"name": {quoted}, "arguments": {arguments}}}',
+        Style.NAMED: f"[TOOL_CALLS]{name}[ARGS]{arguments}",
+        Style.BARE: f'{{"name": {quoted}, "parameters": {arguments}}}',
+    }
+    return made[how.style]
+
+
 def constraint(how: Format, choice: ToolChoice, tools: tuple[Tool, ...] = TOOLS) -> Constraint:
     return calls_constraint(how, tools, choice, {}, {})
 
@@ -47,8 +57,7 @@ def written(how: Format, *calls: str) -> str:
 
 @by_style
 def test_calls_are_taken_and_read_again(how: Format) -> None:
-    clock = CLOCK[how.style]
-    bell = clock.replace("clock", "bell").replace('{"zone": "utc"}', "{}")
+    clock, bell = call(how), call(how, "bell", None)
     for calls in ((clock,), (bell,), (clock, bell, clock)):
         text = written(how, *calls)
         assert takes(constraint(how, REQUIRED), text)
@@ -56,30 +65,28 @@ def test_calls_are_taken_and_read_again(how: Format) -> None:
         assert reader.feed(text) == ""
         found = reader.end()
         assert found.text == ""
-        assert [call.name for call in found.calls] == [
-            "clock" if call is clock else "bell" for call in calls
-        ]
+        names = ["clock" if sent is clock else "bell" for sent in calls]
+        assert [read.name for read in found.calls] == names
 
 
 @by_style
 def test_nothing_else_is_taken(how: Format) -> None:
-    clock = CLOCK[how.style]
+    clock = call(how)
     lark = constraint(how, REQUIRED)
     for text in ("", "Hello", f"So: {written(how, clock)}"):
         assert not takes(lark, text)
     for other in (
-        clock.replace("clock", "horn"),
-        clock.replace('"utc"', '"est"'),
-        clock.replace('{"zone": "utc"}', "{}"),
-        clock.replace("clock", "bell"),
+        call(how, "horn"),
+        call(how, zone="est"),
+        call(how, zone=None),
+        call(how, "bell"),
     ):
         assert not takes(lark, written(how, other))
 
 
 @by_style
 def test_one_call_where_one_is_asked_for(how: Format) -> None:
-    clock = CLOCK[how.style]
-    bell = clock.replace("clock", "bell").replace('{"zone": "utc"}', "{}")
+    clock, bell = call(how), call(how, "bell", None)
     for choice in (ONE, NAMED):
         assert takes(constraint(how, choice), written(how, clock))
         assert not takes(constraint(how, choice), written(how, clock, clock))
@@ -97,14 +104,44 @@ def test_marks_that_are_special_tokens_are_tokens_in_the_grammar() -> None:
 def test_names_are_quoted_or_refused() -> None:
     odd = (Tool('a "b"\n%json é'),)
     for how in FORMATS:
-        if how.style is Style.NAMED:
+        if how.style in (Style.NAMED, Style.XML):
             with pytest.raises(InvalidRequest) as caught:
                 constraint(how, REQUIRED, odd)
             assert [item.field for item in caught.value.violations] == ["tools[0].name"]
         else:
-            name = json.dumps(odd[0].name, ensure_ascii=False)
-            call = CLOCK[how.style].replace('"clock"', name).replace('{"zone": "utc"}', "{}")
-            assert takes(constraint(how, REQUIRED, odd), written(how, call))
+            made = written(how, call(how, odd[0].name, None))
+            assert takes(constraint(how, REQUIRED, odd), made)
+
+
+def test_xml_has_texts_as_they_are_and_other_values_as_json() -> None:
+    xml = next(how for how in FORMATS if how.style is Style.XML)
+    schema = {
+        "type": "object",
+        "properties": {
+            "note": {"type": "string"},
+            "size": {"$ref": "#/$defs/Size"},
+            "kind": {"const": 5},
+            "word": {"$ref": "#/$defs/Word"},
+        },
+        "required": ["note"],
+        "$defs": {"Size": {"type": "integer", "minimum": 1}, "Word": {"const": "5"}},
+    }
+    lark = constraint(xml, NAMED, (Tool("clock", parameters=schema),))
+    note = '<parameter=note>\nsay "hi"\n</param\n</parameter>\n'
+    size, kind = ("<parameter=size>\n3\n</parameter>\n", "<parameter=kind>\n5\n</parameter>\n")
+    word = kind.replace("kind", "word")
+    for inner in (note, note + size, note + kind + word, note + size + kind):
+        text = f"<tool_call>\n<function=clock>\n{inner}</function>\n</tool_call>"
+        assert takes(lark, text)
+        (found,) = xml.parse(text).calls
+        arguments = json.loads(typed(found.arguments, schema))
+        assert arguments["note"] == 'say "hi"\n</param'
+        assert (arguments.get("size", 3), arguments.get("kind", 5)) == (3, 5)
+        assert arguments.get("word", "5") == "5"
+    wrong = (size.replace("3", "0"), kind.replace("5", "6"), word.replace("5", "6"))
+    for inner in ("", size, size + note, *(note + one for one in wrong)):
+        text = f"<tool_call>\n<function=clock>\n{inner}</function>\n</tool_call>"
+        assert not takes(lark, text)
 
 
 def test_arguments_alone_are_those_of_tools_that_may_be_called() -> None:

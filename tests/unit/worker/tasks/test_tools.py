@@ -1,5 +1,7 @@
 """Calls of tools in what models write, whole and as it grows."""
 
+import json
+
 import pytest
 
 from lepton_testing.templates import CHATML, LLAMA, MISTRAL
@@ -14,9 +16,11 @@ from lepton_worker.tasks.tools import (
     parse_bare,
     parse_list,
     parse_tags,
+    parse_xml,
 )
+from lepton_worker.tasks.tools_xml import typed
 
-TAGS, NAMED, LISTS, BARE = FORMATS
+XML, TAGS, NAMED, LISTS, BARE = FORMATS
 ADD = Call("add", '{"a": 1, "b": [2, 3]}')
 ADD_TEXT = '{"name": "add", "arguments": {"a": 1, "b": [2, 3]}}'
 BARE_TEXT = '{"name": "add", "parameters": {"a": 1, "b": [2, 3]}}'
@@ -58,6 +62,53 @@ def test_the_template_shows_how_calls_are_written(template: str, expected: objec
 )  # fmt: skip
 def test_tags(text: str, parsed: Parsed) -> None:
     assert parse_tags(text) == parsed
+
+
+XML_TEXT = """<tool_call>
+<function=add>
+<parameter=a>
+1
+</parameter>
+<parameter=b>
+two
+lines
+</parameter>
+</function>
+</tool_call>"""
+XML_ADD = Call("add", '{"a": "1", "b": "two\\nlines"}', untyped=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        (XML_TEXT, Parsed("", (XML_ADD,))),
+        (f"{XML_TEXT}\n{XML_TEXT}\n", Parsed("", (XML_ADD, XML_ADD))),
+        (XML_TEXT.removeprefix("<tool_call>\n"), Parsed("", (XML_ADD,))),
+        (f"{XML_TEXT} Done.", Parsed(" Done.", (XML_ADD,))),
+        ("<function=f></function>", Parsed("", (Call("f", "{}", untyped=True),))),
+        ("<function=f>x</function>", Parsed("<function=f>x</function>")),
+        (XML_TEXT[:-25], Parsed(XML_TEXT[:-25])),
+        ("<tool_call>", Parsed("<tool_call>")),
+    ],
+)
+def test_xml(text: str, parsed: Parsed) -> None:
+    assert parse_xml(text) == parsed
+
+
+def test_texts_become_what_the_schema_says() -> None:
+    schema = {
+        "properties": {
+            "a": {"type": "integer"},
+            "b": {"type": "string"},
+            "c": {"$ref": "#/$defs/C"},
+            "d": {"enum": ["1", "2"]},
+        },
+        "$defs": {"C": {"type": "string"}},
+    }
+    sent = {"a": "1", "b": "2", "c": "3", "d": "4", "e": "[5]", "f": "six", "g": "null"}
+    assert json.loads(typed(json.dumps(sent), schema)) == {
+        "a": 1, "b": "2", "c": "3", "d": "4", "e": [5], "f": "six", "g": None
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
