@@ -20,6 +20,7 @@ from lepton_worker.request import (
 )
 from lepton_worker.serving.replies import Incoming, merged
 from lepton_worker.tasks.reply import Reply
+from lepton_worker.tasks.tools import FORMATS, CallReader
 
 NO_TIME = Timing(0, 0, 0, 0)
 JOB = GenerateJob(Tokens((1,)), Sampling(9, stop=("!",)))
@@ -103,3 +104,13 @@ async def test_a_whole_reply(echo_model: Model) -> None:
     script.write("c", FinishReason.LENGTH)
     text, end = await reply_of(script, echo_model).whole()
     assert (text, end.finish.reason) == ("abc", FinishReason.LENGTH)
+
+
+async def test_how_a_reply_ended_is_told_to_those_who_count(echo_model: Model) -> None:
+    """A call of a tool is one to the reader only: the engine sees a text that has stopped."""
+    script = Script(ending="stop")
+    reply = Reply(JOB, echo_model, CallReader(FORMATS[-1], ["clock"]), new_id=lambda: "1")
+    script.write('{"name": "clock", "parameters": {}}', FinishReason.STOP)
+    _, end = await Incoming(script, reply).whole()
+    assert len(end.calls) == 1
+    assert (script.ending, script.cancelled) == ("tool_calls", True)
