@@ -97,6 +97,21 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "Services and labels derive from it",
     ),
     (
+        "chat",
+        {"engine": {"speculation": {"method": "assistant"}}},
+        "model names the assistant of method assistant: give both or neither",
+    ),
+    (
+        "chat",
+        {"engine": {"speculation": {"model": "/models/small"}}},
+        "model names the assistant of method assistant: give both or neither",
+    ),
+    (
+        "chat",
+        {"engine": {"speculation": {"method": "assistant", "model": "pvc://claim/small"}}},
+        "must be hf://<organisation>/<model>, or an absolute path in the workers",
+    ),
+    (
         "1chat",
         {},
         "metadata.name: Invalid value: the name must start with a letter and consist of "
@@ -111,6 +126,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 ACCEPTED: list[dict[str, Any]] = [
+    {"engine": {"speculation": {"method": "ngram", "tokens": 4}}},
+    {"engine": {"speculation": {"method": "assistant", "model": "hf://org/small@main"}}},
+    {"engine": {"speculation": {"method": "assistant", "model": "/models/small"}}},
     {"source": "hf://gpt2"},
     {"source": "hf://org/model@refs/pr/1"},
     {"source": "pvc://claim.v1/a..b/c"},
