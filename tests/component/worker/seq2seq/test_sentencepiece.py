@@ -1,4 +1,4 @@
-"""Marian and M2M100 whose tokenizer is there as SentencePiece files, through Translate."""
+"""Translators whose tokenizer is there as SentencePiece files, through Translate."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,16 @@ import transformers
 
 from lepton.v1 import control_pb2, text_pb2
 from lepton_testing.hosted import Host, Served
-from lepton_testing.sentencepiece import unigram_pieces, write_m2m100, write_marian
+from lepton_testing.sentencepiece import (
+    model_bytes,
+    unigram_pieces,
+    write_m2m100,
+    write_marian,
+)
 from lepton_testing.seq2seq import build
 from lepton_worker.backends.base import LoadOrder
 from lepton_worker.backends.native.backend import NativeBackend
+from lepton_worker.backends.transformers.tokenizer import load_tokenizer
 from lepton_worker.errors import TaskNotSupported, WeightsCorrupt
 from lepton_worker.request import Task
 
@@ -161,3 +167,33 @@ def test_what_cannot_be_read_is_told(
         file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(error, match=text):
         NativeBackend().load(LoadOrder(tmp_path, Task.GENERATE))
+
+
+@pytest.mark.parametrize(
+    ("said", "places", "form"),
+    [
+        ({"tokenizer_class": "MBart50Tokenizer"}, {"ar_AR": 0, "en_XX": 3, "sl_SI": 51}, "LXE"),
+        ({"tokenizer_class": "MBartTokenizerFast"}, {"ar_AR": 0, "en_XX": 3, "zh_CN": 24}, "XEL"),
+        ({"tokenizer_class": "NllbTokenizer"}, {"ace_Arab": 0, "eng_Latn": 46}, "LXE"),
+        ({"tokenizer_class": "NllbTokenizer", "legacy_behaviour": True}, {"eng_Latn": 46}, "XEL"),
+    ],
+)
+def test_numbers_of_fairseq(
+    tmp_path: Path, said: dict[str, Any], places: dict[str, int], form: str
+) -> None:
+    pieces = unigram_pieces(SOURCE)
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(model_bytes(pieces))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+    ours = load_tokenizer(tmp_path)
+    # Four specials, the pieces behind the model's own three, languages.
+    first = len(pieces) + 1
+    for language, place in places.items():
+        assert ours.specials[language] == first + place
+    assert ours.specials["<mask>"] == ours.size - 1
+    words = [text for text, _, _ in pieces]
+    inner = [words.index(f"▁{word}") + 1 for word in SOURCE[0].split()]
+    usual = ours.specials["eng_Latn" if "eng_Latn" in places else "en_XX"]
+    parts = {"L": [usual], "X": inner, "E": [2]}
+    expected = [number for part in form for number in parts[part]]
+    assert list(ours.encode([SOURCE[0]])[0].tokens.ids) == expected
+    assert ours.decode(expected) == SOURCE[0]
