@@ -50,9 +50,12 @@ async def measure(context: Context) -> None:
     main = ours_of(ends)
     note = f"{main}; quiet tenant at {SHARE:g} of the capacity, {lost.get(main or '', 0)} lost"
     for figure, found in (("victim_p99_ratio", ends), ("victim_first_token_p99_ratio", firsts)):
+        value = median(found[main]) if main else None
+        if main and value is None:
+            note = f"{main}: no request of the quiet tenant came in the time of this run"
         context.figure(
             figure,
-            median(found[main]) if main else None,
+            value,
             "ratio",
             count.get(main or ""),
             against="the same arrivals without the neighbour",
