@@ -111,8 +111,11 @@ def _attend(  # type: ignore[no-untyped-def]
 
 @functools.cache
 def _compiled() -> Any:
-    """The kernel, made when it is first asked for: Triton looks at its environment then."""
-    return triton.jit(_attend)
+    """The kernel, made when it is first asked for: Triton looks at its environment then.
+
+    What changes from step to step is not compiled in, or a step would wait for the compiler.
+    """
+    return triton.jit(_attend, do_not_specialize=["window", "table_row", "sums_head"])
 
 
 def triton_decode(
