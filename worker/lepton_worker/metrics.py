@@ -142,9 +142,9 @@ class Metrics:
             self.model
         )
         self._cache = gauge("cache_usage_ratio", "Share of the cache in use").labels(self.model)
-        self._evictions = counter(
-            "evictions_total", "Texts that lost their slot to others"
-        ).labels(self.model)
+        self._evictions = counter("evictions_total", "Texts that lost their slot to others").labels(
+            self.model
+        )
         self.engine_restarts = counter("engine_restarts_total", "Engines replaced").labels(
             self.model
         )
