@@ -20,7 +20,8 @@ from lepton_testing.slot_decoders import finish, made, tokens
 from lepton_worker.backends.base import DecoderSequence, Progress, Span
 from lepton_worker.backends.native import seq2seq_parity
 from lepton_worker.backends.native.seq2seq_positions import Positions
-from lepton_worker.errors import InternalError
+from lepton_worker.backends.sampling.sampler import Sampler
+from lepton_worker.errors import DeviceLost, InternalError
 
 pytestmark = pytest.mark.component
 
@@ -144,6 +145,53 @@ def test_a_text_that_breaks_leaves_the_others_alone(family: str) -> None:
         ours.step([Span(text, 1) for text in (first, third) if len(made(text)) < NEW])
     assert made(first) == expected(stock(family), prompts[0], NEW)
     assert made(third) == expected(stock(family), prompts[2], NEW)
+
+
+def test_a_text_for_which_no_token_can_be_chosen_fails_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = stock("bart")
+    ours = side_by_side(module)
+    texts = [sequence(module, tokens(9, seed), NEW) for seed in range(3)]
+    for text in texts:
+        ours.begin(text)
+    ours.step([Span(text, 9) for text in texts])
+    choose = Sampler.choose
+
+    def failing(self: Sampler, sequences: Any, logits: torch.Tensor) -> Any:
+        if texts[1] in sequences:
+            raise RuntimeError("this text cannot be followed")
+        return choose(self, sequences, logits)
+
+    monkeypatch.setattr(Sampler, "choose", failing)
+    first, wrong, third = ours.step([Span(text, 1) for text in texts])
+    assert isinstance(first, Progress)
+    assert isinstance(wrong, InternalError)
+    assert isinstance(third, Progress)
+    ours.release(texts[1])
+    for _ in range(NEW - 2):
+        ours.step([Span(text, 1) for text in (texts[0], texts[2])])
+    for text in (texts[0], texts[2]):
+        assert made(text) == expected(module, list(text.prompt.ids), NEW)
+
+
+def test_a_lost_device_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = stock("t5")
+    ours = side_by_side(module)
+    texts = [sequence(module, tokens(9, seed), NEW) for seed in range(2)]
+    for text in texts:
+        ours.begin(text)
+    ours.step([Span(text, 9) for text in texts])
+    calls = []
+
+    def failing(self: Any, **given: Any) -> Any:
+        calls.append(given)
+        raise torch.AcceleratorError("the device is gone")
+
+    monkeypatch.setattr(type(module), "forward", failing)
+    results = ours.step([Span(text, 1) for text in texts])
+    assert all(isinstance(result, DeviceLost) for result in results)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("name", TEXTS)
