@@ -53,7 +53,11 @@ def test_what_changes_nothing_is_not_complained_of() -> None:
 
 def test_what_is_not_honoured_is_named() -> None:
     said = {"num_beams": 4, "forced_bos_token_id": 0, "length_penalty": 2.0, "top_k": 5}
-    assert unhonoured(said, True) == ["length_penalty", "num_beams"]
+    assert unhonoured(said, True) == []
+    assert unhonoured({**said, "num_beam_groups": 2, "typical_p": 0.9}, True) == [
+        "num_beam_groups",
+        "typical_p",
+    ]
     assert unhonoured(said, False) == ["forced_bos_token_id", "length_penalty", "num_beams"]
     assert unhonoured({"bad_words_ids": [[3], [4]]}, True) == []
     assert unhonoured({"bad_words_ids": [[3], [4, 5]]}, True) == ["bad_words_ids"]
