@@ -12,7 +12,7 @@ from lepton_testing.installation import MODELS_CLAIM, Installation, a_model
 
 pytestmark = pytest.mark.e2e
 
-CRASH = "import sys; print('loading the left wing', file=sys.stderr); sys.exit('the left wing fell off')"
+CRASH = "import sys; sys.stderr.write('loading a wing\\n'); sys.exit('the left wing fell off')"
 """Both lines go the same way: the lines of two streams may change places in a container's log."""
 
 
