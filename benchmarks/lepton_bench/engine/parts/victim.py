@@ -1,4 +1,8 @@
-"""Part `victim`: a tenant who asks little, alone and beside one who sends ten times as much."""
+"""Part `victim`: a tenant who asks little, alone and beside one who sends ten times as much.
+
+All prompts are new, those of the quiet tenant as long both times: a state that is kept would help
+it alone, and not where the neighbour has taken its place.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -8,7 +12,7 @@ from lepton_bench.engine.contestants import Contestant, Server
 from lepton_bench.engine.context import Context, ours_of
 from lepton_bench.engine.outcome import OK, Record, median, ratio, tail
 from lepton_bench.engine.parts.open_load import STREAMS, capacity
-from lepton_bench.engine.workload import EVEN_PROMPTS, Item, arrivals, prompts
+from lepton_bench.engine.workload import EVEN_PROMPTS, Item, Writer, arrivals, prompts
 
 SEED = 11
 NEW_TOKENS = 16
@@ -17,39 +21,47 @@ GRACE = 30.0
 SHARE = 0.15
 """Of the capacity that the quiet tenant asks for; ten times that is more than there is."""
 
+FOUND = (
+    ("victim_p99_ratio", 0.99, False),
+    ("victim_p50_ratio", 0.5, False),
+    ("victim_first_token_p99_ratio", 0.99, True),
+    ("victim_first_token_p50_ratio", 0.5, True),
+)
+"""Figures, with the share of the requests and whether the time is that to the first token."""
+
 
 async def measure(context: Context) -> None:
     """The same arrivals of the quiet tenant, twice; the neighbour only the second time."""
     shape = context.shape(context.options.sizes.decoder)
-    items = prompts(context.writer(shape), 64, EVEN_PROMPTS, NEW_TOKENS, SEED)
-    ends: dict[str, list[float | None]] = {}
-    firsts: dict[str, list[float | None]] = {}
+    writer = context.writer(shape)
+    ratios: dict[str, dict[str, list[float | None]]] = {place: {} for place, _, _ in FOUND}
     count: dict[str, int] = {}
     lost: dict[str, int] = {}
 
     async def one(contestant: Contestant, number: int) -> None:
         assert isinstance(contestant, Server)
-        await contestant.run(items[:2], 2)  # warms up
-        rate = SHARE * await capacity(contestant, items[: context.options.sizes.capacity_requests])
+        await contestant.run(_asked(writer, 2, number), 2)  # warms up
+        many = _asked(writer, context.options.sizes.capacity_requests, number)
+        rate = SHARE * await capacity(contestant, many)
         seconds = 4 * context.options.sizes.open_seconds
-        alone = await _quiet(contestant, items, rate, seconds, number)
+        alone = await _quiet(contestant, writer, rate, seconds, number)
         context.tell(f"{contestant.name}: beside a neighbour")
         beside, _ = await asyncio.gather(
-            _quiet(contestant, items, rate, seconds, number),
-            _neighbour(contestant, items, 10 * rate, seconds, number),
+            _quiet(contestant, writer, rate, seconds, number),
+            _neighbour(contestant, writer, 10 * rate, seconds, number),
         )
         name = contestant.name
-        for place, first in ((ends, False), (firsts, True)):
-            found = ratio(tail(beside, 0.99, first=first), tail(alone, 0.99, first=first))
-            place.setdefault(name, []).append(found)
+        for place, share, first in FOUND:
+            found = ratio(tail(beside, share, first=first), tail(alone, share, first=first))
+            ratios[place].setdefault(name, []).append(found)
         count[name] = count.get(name, 0) + len(beside)
         lost[name] = lost.get(name, 0) + sum(record.outcome != OK for record in beside)
 
     async with context.started(context.main(shape, batch=STREAMS)) as running:
         await context.rounds(running, one)
-    main = ours_of(ends)
+    main = ours_of(count)
     note = f"{main}; quiet tenant at {SHARE:g} of the capacity, {lost.get(main or '', 0)} lost"
-    for figure, found in (("victim_p99_ratio", ends), ("victim_first_token_p99_ratio", firsts)):
+    for figure, found in ratios.items():
         value = median(found[main]) if main else None
         if main and value is None:
             note = f"{main}: no request of the quiet tenant came in the time of this run"
@@ -63,21 +75,25 @@ async def measure(context: Context) -> None:
         )
 
 
+def _asked(writer: Writer, count: int, seed: int) -> list[Item]:
+    return prompts(writer, count, EVEN_PROMPTS, NEW_TOKENS, SEED + seed)
+
+
 async def _quiet(
-    server: Server, items: list[Item], rate: float, seconds: float, number: int
+    server: Server, writer: Writer, rate: float, seconds: float, number: int
 ) -> list[Record]:
-    return await _tenant(server, items, "quiet", rate, seconds, SEED + number)
+    return await _tenant(server, writer, "quiet", rate, seconds, SEED + number)
 
 
 async def _neighbour(
-    server: Server, items: list[Item], rate: float, seconds: float, number: int
+    server: Server, writer: Writer, rate: float, seconds: float, number: int
 ) -> list[Record]:
-    return await _tenant(server, items, "loud", rate, seconds, SEED + 1000 + number)
+    return await _tenant(server, writer, "loud", rate, seconds, SEED + 1000 + number)
 
 
 async def _tenant(
-    server: Server, items: list[Item], tenant: str, rate: float, seconds: float, seed: int
+    server: Server, writer: Writer, tenant: str, rate: float, seconds: float, seed: int
 ) -> list[Record]:
     moments = arrivals(rate, seconds, seed)
-    asked = [replace(items[place % len(items)], tenant=tenant) for place in range(len(moments))]
+    asked = [replace(item, tenant=tenant) for item in _asked(writer, len(moments), seed)]
     return await load.opened(server.target, asked, moments, GRACE)
