@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from lepton_testing.decoder_scenes import spoilt_by_a_token
 from lepton_testing.slot_decoders import (
     CONFIGS,
     LONGEST,
@@ -40,22 +41,7 @@ def test_a_text_whose_numbers_overflow_fails_alone_and_leaves_nothing_in_its_slo
     with torch.no_grad():
         module.get_input_embeddings().weight[7] = math.inf
     ours = SlotDecoder(loaded(module), 2, 0, Greedy())
-    calm = [token for token in tokens(40, seed=1) if token != 7][:30]
-    fine, bad = sequence(calm), sequence([*calm[:10], 7, *calm[:19]])
-    ours.begin(bad)
-    ours.begin(fine)
-    results = ours.step([Span(bad, chunk * 3 if chunk == 4 else 30), Span(fine, 30)])
-    assert isinstance(results[0], InternalError)
-    assert isinstance(results[1], Progress)
-    ours.release(bad)
-    # The short text takes the slot, and reads as far as its longer neighbour.
-    short = sequence(calm[:3], 5)
-    ours.begin(short)
-    ours.step([Span(short, 3)])
-    for _ in range(4):
-        ours.step([Span(short, 1), Span(fine, 1)])
-    assert made(short) == expected(stock("llama"), calm[:3], 5)
-    assert made(fine) == expected(stock("llama"), calm, 5)
+    spoilt_by_a_token(ours, stock("llama"), 7, chunk)
 
 
 @pytest.mark.parametrize(

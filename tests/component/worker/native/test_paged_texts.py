@@ -1,11 +1,17 @@
 """A text in pages is what transformers' `generate` makes of it, whatever happens beside it."""
 
 import math
-import random
 
 import pytest
 import torch
 
+from lepton_testing.decoder_scenes import (
+    evicted_at_every_point,
+    grown_to_the_longest,
+    join_and_leave,
+    random_life,
+    spoilt_by_a_token,
+)
 from lepton_testing.paged_decoders import PAGE, PAGED, paged, stock
 from lepton_testing.slot_decoders import (
     LONGEST,
@@ -20,7 +26,7 @@ from lepton_testing.slot_decoders import (
 )
 from lepton_worker.backends.base import DecoderSequence, Progress, Span
 from lepton_worker.backends.native.paged.decoder import PagedDecoder, Paging
-from lepton_worker.errors import InternalError, OutOfMemory
+from lepton_worker.errors import OutOfMemory
 from lepton_worker.request import Sampling, TokenLogprob, Tokens
 
 pytestmark = pytest.mark.component
@@ -40,26 +46,7 @@ def test_alone_in_chunks(family: str, chunk: int) -> None:
 @pytest.mark.parametrize("family", PAGED)
 @pytest.mark.parametrize("chunk", [5, LONGEST])
 def test_side_by_side_with_others_that_join_and_leave(family: str, chunk: int) -> None:
-    ours = paged(family, slots=3)
-    prompts = [tokens(count, seed=count) for count in (30, 4, 17, 1, 45, 9)]
-    counts = [5, 12, 1, 9, 3, 7]
-    waiting = [sequence(*item) for item in zip(prompts, counts, strict=True)]
-    texts = list(waiting)
-    known: dict[DecoderSequence, int] = {}
-    for step in range(200):
-        if waiting and len(known) < 3 and step % 2 == 0:
-            known[waiting[0]] = ours.begin(waiting[0])
-            waiting.pop(0)
-        spans = [Span(text, min(chunk, len(text.ids) - known[text])) for text in known]
-        for item, result in zip(spans, ours.step(spans), strict=True):
-            assert isinstance(result, Progress), result
-            known[item.sequence] += item.count
-            if len(made(item.sequence)) == item.sequence.sampling.max_new_tokens:
-                ours.release(item.sequence)
-                del known[item.sequence]
-    assert not known
-    for text, prompt, count in zip(texts, prompts, counts, strict=True):
-        assert made(text) == expected(stock(family), prompt, count)
+    join_and_leave(paged(family, slots=3), stock(family), chunk)
 
 
 @pytest.mark.parametrize("length", [PAGE - 1, PAGE, PAGE + 1, 3 * PAGE - 1, 3 * PAGE])
@@ -78,17 +65,8 @@ def test_evicted_and_begun_again_at_every_point(family: str, recomputed: bool) -
     prompt, other = tokens(20, seed=3), tokens(6 * PAGE - 1, seed=4)
     # Room for the longer of the two: what one leaves behind has to make way for the other.
     ours = paged(family, slots=1, cache_tokens=6 * PAGE if recomputed else 0)
-    text, reused = sequence(prompt, NEW), []
-    for _ in range(NEW):
-        known = ours.begin(text)
-        reused.append(known)
-        rest = len(text.ids) - known
-        for count in (rest // 2, rest - rest // 2):
-            if count:
-                ours.step([Span(text, count)])
-        ours.evict(text)
-        finish(ours, [sequence([*other, len(reused)], 1)])
-    ours.release(text)
+    text = sequence(prompt, NEW)
+    reused = evicted_at_every_point(ours, text, lambda times: [*other, times])
     assert made(text) == expected(stock(family), prompt, NEW)
     assert reused[1:] == [0] * (NEW - 1) if recomputed else all(reused[1:])
 
@@ -146,13 +124,7 @@ def test_answers_to_one_prompt_share_its_pages_and_write_to_their_own() -> None:
 
 @pytest.mark.parametrize("family", PAGED)
 def test_texts_of_the_longest_length(family: str) -> None:
-    ours = paged(family, slots=3)
-    prompts = [tokens(LONGEST - NEW + 1, seed=seed) for seed in (6, 7, 8)]
-    texts = [sequence(prompt, NEW) for prompt in prompts]
-    finish(ours, texts, chunk=50)
-    for text, prompt in zip(texts, prompts, strict=True):
-        assert len(text.ids) == LONGEST + 1
-        assert made(text) == expected(stock(family), prompt, NEW)
+    grown_to_the_longest(paged(family, slots=3), stock(family), NEW)
 
 
 @pytest.mark.parametrize("page", [1, 256])
@@ -173,21 +145,7 @@ def test_a_text_whose_numbers_overflow_fails_alone_and_leaves_nothing_in_its_pag
         module.get_input_embeddings().weight[7] = math.inf
     # Room for two texts and no more, so that the next one gets the pages of the spoilt one.
     ours = PagedDecoder(loaded(module), 2, 8 * PAGE, Greedy(), Paging(PAGE))
-    calm = [token for token in tokens(40, seed=1) if token != 7][:30]
-    fine, bad = sequence(calm), sequence([*calm[:10], 7, *calm[:19]])
-    ours.begin(bad)
-    ours.begin(fine)
-    results = ours.step([Span(bad, chunk * 3 if chunk == 4 else 30), Span(fine, 30)])
-    assert isinstance(results[0], InternalError)
-    assert isinstance(results[1], Progress)
-    ours.release(bad)
-    short = sequence(calm[:3], 5)
-    ours.begin(short)
-    ours.step([Span(short, 3)])
-    for _ in range(4):
-        ours.step([Span(short, 1), Span(fine, 1)])
-    assert made(short) == expected(stock("llama"), calm[:3], 5)
-    assert made(fine) == expected(stock("llama"), calm, 5)
+    spoilt_by_a_token(ours, stock("llama"), 7, chunk)
 
 
 def test_a_text_without_memory_fails_alone() -> None:
@@ -222,48 +180,5 @@ def test_log_probabilities_of_a_prompt_go_on_through_evictions() -> None:
 
 
 def test_random_joins_evictions_and_releases_leave_nothing_behind() -> None:
-    drawn = random.Random(1)
     ours = paged("mistral", slots=4, cache_tokens=160)
-    running: dict[DecoderSequence, int] = {}
-    evicted: list[DecoderSequence] = []
-    ended = reused = 0
-    for seed in range(300):
-        act = drawn.choice(["begin", *["step"] * 9, "evict"] + ["release"] * (seed % 3 == 0))
-        if act == "begin" and len(running) < 4:
-            common = tokens(drawn.choice([0, 17, 32]), seed=0)
-            text = sequence([*common, *tokens(drawn.randint(1, 7), seed)], 3)
-            text = evicted.pop() if evicted and drawn.random() < 0.6 else text
-            running[text] = ours.begin(text)
-            reused += running[text] > 0
-        elif act == "evict" and running:
-            evicted.append(drawn.choice(list(running)))
-            ours.evict(evicted[-1])
-            del running[evicted[-1]]
-        elif act == "release" and running:
-            text = drawn.choice(list(running))
-            ours.release(text)
-            del running[text]
-        elif act == "step":
-            chosen = drawn.sample(list(running), drawn.randint(len(running) // 2, len(running)))
-            rest = [len(one.ids) - running[one] for one in chosen]
-            spans = [
-                Span(one, drawn.randint((left + 1) // 2, left))
-                for one, left in zip(chosen, rest, strict=True)
-            ]
-            for item, result in zip(spans, ours.step(spans), strict=True):
-                assert isinstance(result, Progress), result
-                text = item.sequence
-                running[text] += item.count
-                if len(made(text)) == 3:
-                    assert made(text) == expected(stock("mistral"), list(text.prompt.ids), 3)
-                    ended += 1
-                    ours.release(text)
-                    del running[text]
-        assert ours.running == len(running)
-    assert ended > 10
-    assert reused > 5
-    for text in [*running, *evicted]:
-        ours.release(text)
-    assert ours.running == ours.texts == 0
-    # The next text has all the memory there is.
-    finish(ours, [sequence(tokens(120, seed=99), 8)])
+    assert random_life(ours, stock("mistral"), common=[0, 17, 32], own=7) > 5
