@@ -7,7 +7,7 @@ what they leave behind would show in memory, threads or open files as time goes 
 import asyncio
 import os
 import random
-import socket
+import statistics
 import sys
 import tempfile
 import time
@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lepton.v1 import generation_pb2, generation_pb2_grpc
 from lepton_bench.engine import proc
+from lepton_bench.engine.grpc_target import GrpcTarget
 from lepton_bench.engine.processes import Child, single_purpose
+from lepton_bench.engine.roster import free_port
 from lepton_bench.figures import Figure
 
 MINUTES = float(os.environ.get("LEPTON_SOAK_MINUTES", "60"))
@@ -50,21 +51,29 @@ async def measure() -> list[Figure]:
         make = await asyncio.create_subprocess_exec(*command, "samples", name, "--only", "llama")
         if await make.wait():
             raise RuntimeError(f"the sample model was not written: {make.returncode}")
-        port = _free_port()
+        port = free_port()
         settings = {"SOURCE": name + "/llama", "HOST": "127.0.0.1", "GRPC_PORT": str(port)}
         settings |= {"METRICS_PORT": "0", "CACHE_DIR": name + "/cache", "THREADS": "1"}
         environment = {f"LEPTON_{key}": value for key, value in settings.items()}
         cores = sorted(os.sched_getaffinity(0))
         child = Child(command, cores, folder / "log", single_purpose(1) | environment)
         try:
+            await _serving(child, port)
             return await _watched(child, f"127.0.0.1:{port}")
         finally:
             child.stop()
 
 
+async def _serving(child: Child, port: int) -> None:
+    target = GrpcTarget(port, "generate")
+    while not await target.serving():
+        child.check()
+        await asyncio.sleep(0.2)
+    await target.close()
+
+
 async def _watched(child: Child, address: str) -> list[Figure]:
     async with grpc.aio.insecure_channel(address) as channel:
-        await _serving(channel, child)
         ends: Counter[str] = Counter()
         start = time.monotonic()
         callers = [
@@ -80,25 +89,6 @@ async def _watched(child: Child, address: str) -> list[Figure]:
             sys.stdout.flush()
         await asyncio.gather(*callers)
     return report(samples, ends)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-async def _serving(channel: grpc.aio.Channel, child: Child) -> None:
-    stub = health_pb2_grpc.HealthStub(channel)
-    while True:
-        child.check()
-        try:
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                return
-        except grpc.aio.AioRpcError:
-            pass
-        await asyncio.sleep(0.2)
 
 
 async def _calls(channel: grpc.aio.Channel, number: int, end: float, ends: Counter[str]) -> None:
@@ -153,11 +143,9 @@ def _sample(session: int, second: float) -> Sample:
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
     """Growth of the second number by one of the first, by least squares."""
-    middle_x = sum(x for x, _ in points) / len(points)
-    middle_y = sum(y for _, y in points) / len(points)
-    spread = sum((x - middle_x) ** 2 for x, _ in points)
-    shared = sum((x - middle_x) * (y - middle_y) for x, y in points)
-    return shared / spread if spread else 0.0
+    if len(points) < 2:
+        return 0.0
+    return statistics.linear_regression(*zip(*points, strict=True)).slope
 
 
 def report(samples: Sequence[Sample], ends: Counter[str]) -> list[Figure]:
