@@ -19,12 +19,8 @@ class Grpcurl:
     def __init__(self, program: str, address: str) -> None:
         self._program, self._address = program, address
 
-    def __call__(
-        self, *words: str, data: Any = None, fails: bool = False, headers: tuple[str, ...] = ()
-    ) -> str:
+    def __call__(self, *words: str, data: Any = None, fails: bool = False) -> str:
         command = [self._program, "-plaintext", "-max-time", "30"]
-        for header in headers:
-            command += ["-H", header]
         if data is not None:
             command += ["-d", json.dumps(data)]
         done = subprocess.run(
