@@ -33,6 +33,7 @@ from lepton_worker.engine.messages import (
 from lepton_worker.engine.streams import Stream, Ticket, cost
 from lepton_worker.errors import (
     DeadlineExceeded,
+    DeadlineUnattainable,
     Draining,
     InternalError,
     LeptonError,
@@ -157,7 +158,8 @@ class Engine:
         """Let an admitted call run a job.
 
         Raises DeadlineExceeded or Draining if its place was lost while its input was prepared,
-        DeadlineUnattainable if it could not end in time, InvalidRequest if it could never fit.
+        DeadlineUnattainable if it could not end in time (DeadlineExceeded if another job of the
+        same call was begun already), InvalidRequest if it could never fit.
         """
         now = self._clock()
         if ticket.deadline is not None and ticket.deadline <= now:
@@ -165,7 +167,13 @@ class Engine:
         if ticket not in self._tickets:
             raise Draining(CUT)
         prefill, new, rows = cost(job)
-        permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller, rows)
+        try:
+            permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller, rows)
+        except DeadlineUnattainable as error:
+            if not ticket.runs:
+                raise
+            # A refusal would invite another try, which would use its time up in the same way.
+            raise DeadlineExceeded(f"{LATE}: {error.message}") from error
         position = self._hand.in_front(ticket)
         stream = Stream(next(self._numbers), job, ticket, position, permit, self._abandon)
         stream.sent_at = now
