@@ -1,0 +1,1 @@
+"""Scaling policies on recorded or made-up requests: deterministic, without clock and cluster."""
