@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 PYTEST := $(RUN) -m pytest
-PACKAGES := operator/lepton_operator worker/lepton_worker demo/lepton_demo benchmarks/lepton_bench \
+PACKAGES := operator/lepton_operator operator/lepton_cli worker/lepton_worker demo/lepton_demo benchmarks/lepton_bench \
             tests/localcluster/localcluster tests/support/lepton_testing
 TESTS := tests/conftest.py tests/unit tests/component tests/cluster tests/e2e tests/gpu
 CHECKED := operator worker tests demo benchmarks examples

@@ -1,1 +1,1 @@
-"""The command line `lepton`, also `kubectl lepton`."""
+"""What is tried on a desk, without a cluster; so far the simulation of scaling policies."""

@@ -40,9 +40,7 @@ def entrants(world: World, bounds: Bounds) -> list[Entrant]:
     ]
 
 
-def of_spec(
-    name: str, world: World, bounds: Bounds, given: Mapping[str, Any] | None
-) -> Entrant:
+def of_spec(name: str, world: World, bounds: Bounds, given: Mapping[str, Any] | None) -> Entrant:
     """Lepton under the scaling section of a spec. Raises ValueError for its `behavior`."""
     rules = behavior(given) if given else own_behavior(bounds.high)
     return Entrant(name, Lepton(Hpa(rules), world.slots), bounds)

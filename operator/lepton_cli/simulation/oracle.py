@@ -39,7 +39,7 @@ def least(trace: Trace, world: World, starts: Sequence[float], initial: int = 0)
     """
     spans = [(at, at + world.service(r)) for at, r in zip(starts, trace.requests, strict=True)]
     steps = sorted([(end, -1) for _, end in spans] + [(begin, 1) for begin, _ in spans])
-    total, running, last = 0.0, 0, {level: 0.0 for level in range(1, initial + 1)}
+    total, running, last = 0.0, 0, dict.fromkeys(range(1, initial + 1), 0.0)
     since: dict[int, float] = {}
     for at, change in steps:
         before, running = -(-running // world.slots), running + change

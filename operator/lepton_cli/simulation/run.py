@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from lepton_cli.simulation.trace import Trace
@@ -159,4 +160,4 @@ def simulate(
 
 def turns(changes: Sequence[int]) -> int:
     """How often the direction changed."""
-    return sum(one != next_ for one, next_ in zip(changes, changes[1:], strict=False))
+    return sum(one != next_ for one, next_ in pairwise(changes))

@@ -1,7 +1,7 @@
 """Requests of a trace, and their file: JSON Lines.
 
 The first line may be an object with `seconds`, how long the trace lasts. Each other line is a
-request: `{"at": 12.5, "work": 300, "deadline": 30}` – seconds since the begin, tokens, and seconds
+request: `{"at": 12.5, "work": 300, "deadline": 30}`: seconds since the begin, tokens, and seconds
 that the caller waits until its request begins (may be missing).
 """
 
@@ -43,7 +43,9 @@ def read(name: str, lines: Iterable[str]) -> Trace:
         try:
             entry = json.loads(line)
         except ValueError as error:
-            raise TraceError(f"{name}:{number}: no JSON ({error}); give one object a line") from error
+            raise TraceError(
+                f"{name}:{number}: no JSON ({error}); give one object a line"
+            ) from error
         if not isinstance(entry, dict):
             raise TraceError(f"{name}:{number}: give one object a line")
         place = f"{name}:{number}"
@@ -53,7 +55,7 @@ def read(name: str, lines: Iterable[str]) -> Trace:
         deadline = _number(place, entry, "deadline") if "deadline" in entry else None
         found.append(Request(_number(place, entry, "at"), _number(place, entry, "work"), deadline))
     if not found:
-        raise TraceError(f"{name}: no requests; give lines such as {{\"at\": 0.5, \"work\": 300}}")
+        raise TraceError(f'{name}: no requests; give lines such as {{"at": 0.5, "work": 300}}')
     found.sort(key=lambda request: request.at)
     return Trace(name, tuple(found), max(seconds, found[-1].at))
 

@@ -98,9 +98,9 @@ class Fleet:
         while self.queue:
             best = None
             for worker in self.workers:
-                if worker.ready and not worker.leaving and worker.running < slots:
-                    if best is None or worker.running < best.running:
-                        best = worker
+                free = worker.ready and not worker.leaving and worker.running < slots
+                if free and (best is None or worker.running < best.running):
+                    best = worker
             if best is None:
                 return
             number = self.queue.popleft()

@@ -55,14 +55,13 @@ class Hpa:
         if now == 0 and inputs.bounds.low > 0:
             return Decision(0, Rule.ASLEEP, inputs), state
         if now > inputs.bounds.high:
-            found = inputs.bounds.high, Rule.MAXIMUM
+            replicas, rule = inputs.bounds.high, Rule.MAXIMUM
         elif now < inputs.bounds.low:
-            found = inputs.bounds.low, Rule.MINIMUM
+            replicas, rule = inputs.bounds.low, Rule.MINIMUM
         elif inputs.depth.known is None:
             return Decision(now, Rule.UNKNOWN, inputs), state
         else:
-            *found, state = self._followed(inputs, inputs.depth.known, state)
-        replicas, rule = found
+            replicas, rule, state = self._followed(inputs, inputs.depth.known, state)
         return Decision(replicas, rule, inputs), self._remembered(inputs.at, now, replicas, state)
 
     def _followed(self, inputs: Inputs, depth: int, state: State) -> tuple[int, Rule, State]:

@@ -1,4 +1,4 @@
-"""Lepton's own policy: the autoscaler from 1 to N, we between 0 and N, and ahead of it in a burst."""
+"""Lepton's own policy: the autoscaler from 1 to N, we at 0 and ahead of it in a burst."""
 
 from dataclasses import dataclass, replace
 
