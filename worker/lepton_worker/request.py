@@ -108,6 +108,13 @@ class Sampling:
         """Texts that run side by side for this one."""
         return self.beams.count if self.max_new_tokens else 1
 
+    @property
+    def least_new_tokens(self) -> int:
+        """Tokens below which the text cannot end by itself: all, where nothing can end it."""
+        if self.ends or self.stop or self.constraint:
+            return min(self.min_new_tokens, self.max_new_tokens)
+        return self.max_new_tokens
+
 
 @dataclass(frozen=True)
 class GenerateJob:

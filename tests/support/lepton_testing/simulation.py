@@ -31,6 +31,7 @@ class Simulation:
         self.goals: dict[Entry, int] = {}
         self.done: dict[Entry, float] = {}
         self.late: list[Entry] = []
+        self.given_up: list[TextEntry] = []
         self.evicted: list[TextEntry] = []
         self.steps = 0
         self._seated: dict[TextEntry, None] = {}
@@ -68,6 +69,7 @@ class Simulation:
             assert entry.deadline is not None
             assert entry.deadline <= self.now
             self.late.append(entry)
+        self.given_up += planner.give_up(self.now)
         self._seat()
         share = planner.share(self.now)
         if planner.waiting + planner.running:

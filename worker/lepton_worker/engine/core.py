@@ -32,6 +32,7 @@ from lepton_worker.engine.runs import ListRun, Run, TextRun
 from lepton_worker.errors import (
     UNEXPECTED,
     DeadlineExceeded,
+    DeadlineUnattainable,
     DeviceLost,
     InternalError,
     RequestError,
@@ -50,6 +51,11 @@ Entry = TextEntry | ListEntry
 
 OUTLOOK_SECONDS = 0.1
 """How often admission is told of rates and queues; between that they change little."""
+
+
+TOO_LATE = "the answer could not come before the deadline any more, even if it were begun now"
+RETRY_SECONDS = 1.0
+"""After which another try is advised: what was in the way has moved on by then."""
 
 
 class Stopped(Exception):
@@ -143,6 +149,8 @@ class Core:
         now = self._clock()
         for late in self._planner.expire(now):
             self._fail(late, DeadlineExceeded(LATE))
+        for text in self._planner.give_up(now):
+            self._fail(text, DeadlineUnattainable(TOO_LATE, retry_after=RETRY_SECONDS))
         self._seat(now)
         share = self._planner.share(now)
         for text, _ in share.spans:
@@ -288,14 +296,16 @@ def _entry(message: Submit) -> Entry:
         lengths = [len(tokens) for tokens in job.inputs]
         run = ListRun(message.number, job)
         return ListEntry(message.caller, message.admitted_at, message.deadline, lengths, run)
+    sampling = job.sampling
     return TextEntry(
         message.caller,
         message.admitted_at,
         message.deadline,
         len(job.prompt),
-        job.sampling.max_new_tokens,
+        sampling.max_new_tokens,
         TextRun(message.number, DecoderSequence.of(job, message.caller.priority)),
-        job.sampling.rows,
+        sampling.rows,
+        least_new=sampling.least_new_tokens,
     )
 
 

@@ -37,6 +37,7 @@ from lepton_worker.errors import (
     Draining,
     InternalError,
     LeptonError,
+    RequestError,
 )
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model
@@ -170,10 +171,7 @@ class Engine:
         try:
             permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller, rows)
         except DeadlineUnattainable as error:
-            if not ticket.runs:
-                raise
-            # A refusal would invite another try, which would use its time up in the same way.
-            raise DeadlineExceeded(f"{LATE}: {error.message}") from error
+            raise _for_call(ticket, error) from None
         position = self._hand.in_front(ticket)
         stream = Stream(next(self._numbers), job, ticket, position, permit, self._abandon)
         stream.sent_at = now
@@ -303,7 +301,7 @@ class Engine:
         elif isinstance(message, Vectors):
             stream.fill(message, now)
         else:
-            stream.fail(message.error)
+            stream.fail(_for_call(stream.ticket, message.error))
         self._forget(stream)
 
     def _answered(self, answer: Answer) -> None:
@@ -332,3 +330,13 @@ class Engine:
         self._settle_load(lost_while_loading(how))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(how)
+
+
+def _for_call(ticket: Ticket, error: RequestError) -> RequestError:
+    """The error of one job as that of its call, of which other jobs may have been begun.
+
+    Such a call is late, not refused: another try would use its time up in the same way.
+    """
+    if isinstance(error, DeadlineUnattainable) and ticket.runs:
+        return DeadlineExceeded(f"{LATE}: {error.message}")
+    return error

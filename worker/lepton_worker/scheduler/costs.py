@@ -10,7 +10,7 @@ while a lasting change still comes through. None of the three is negative (Lawso
 small ridge pulls towards the last solution: what recent steps say nothing about stays as it was.
 """
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
 
@@ -136,9 +136,23 @@ class Costs:
 
     def expected_new(self, most_new: int) -> int:
         """How long a text gets that may have `most_new` tokens."""
-        if not self._sorted:
-            return most_new
-        return min(most_new, self._sorted[(3 * len(self._sorted) - 1) // 4])
+        return self.expected_rest(0, 0, most_new)
+
+    def expected_rest(self, generated: int, least: int, most: int) -> int:
+        """Tokens that a text will still get: of those that went on so far, three of four ended
+        within as many. All that it may get, while none went on so far.
+        """
+        return self._rest(generated, least, most, 3, most)
+
+    def least_rest(self, generated: int, least: int, most: int) -> int:
+        """The same for one text of four; one token, while none went on so far."""
+        return self._rest(generated, least, most, 1, generated + 1)
+
+    def _rest(self, generated: int, least: int, most: int, quarters: int, unknown: int) -> int:
+        longer = bisect_right(self._sorted, generated)
+        count = len(self._sorted) - longer
+        end = self._sorted[longer + (quarters * count - 1) // 4] if count else unknown
+        return max(least, min(most, end)) - generated
 
     def _solve(self) -> list[float]:
         """The best non-negative solution; again only after new steps."""

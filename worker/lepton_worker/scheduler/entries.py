@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(eq=False)
 class TextEntry:
-    """A text to be generated: a prompt of `prompt` tokens and at most `most_new` behind it.
+    """A text to be generated: a prompt of `prompt` tokens, and `least_new` to `most_new` behind it.
 
     The engine keeps `computed` (tokens with state) and `length` (tokens known: the prompt and what
     was generated) up to date; `seated` and all below it belong to the planner. `turn` grows with
@@ -52,6 +52,7 @@ class TextEntry:
     most_new: int
     job: object
     rows: int = 1
+    least_new: int = 0
     computed: int = field(default=0, init=False)
     length: int = field(init=False)
     seated: bool = field(default=False, init=False)

@@ -19,6 +19,7 @@ from lepton_worker.scheduler.entries import (
 from lepton_worker.scheduler.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT
 from lepton_worker.scheduler.neighbours import Neighbours
 from lepton_worker.scheduler.order import Band, Line
+from lepton_worker.scheduler.punctual import Punctuality
 from lepton_worker.scheduler.seats import Seats
 from lepton_worker.scheduler.steps import Spans, Steps, counted
 
@@ -42,6 +43,7 @@ class Planner:
         self._seats = Seats(limits)
         self._neighbours = Neighbours(limits)
         self._steps = Steps(limits)
+        self._punctuality = Punctuality(costs)
         self._turns = 0
         self._lists: dict[ListEntry, None] = {}
         self._fresh: list[TextEntry] = []
@@ -121,6 +123,18 @@ class Planner:
             self.remove(entry)
         return late
 
+    def give_up(self, now: float) -> list[TextEntry]:
+        """Forget, and return, the texts that were never begun and would be late even if they
+        began now."""
+        outlook = self._punctuality.outlook(now)
+        if outlook is None:
+            return []
+        waiting = [text for band in self._bands.values() for text in band.fresh_texts()]
+        lost = outlook.hopeless(waiting)
+        for text in lost:
+            self.remove(text)
+        return lost
+
     def seat(self, now: float) -> Seating:
         """Fill the slots; the state of evicted texts is to be dropped before others begin.
 
@@ -129,8 +143,9 @@ class Planner:
         """
         if not self._changed:
             return Seating()
-        seating = self._seats.seat(self._bands, self._neighbours.standing())
-        self._changed = bool(seating.evict)
+        outlook = self._punctuality.outlook(now)
+        seating = self._seats.seat(self._bands, self._neighbours.standing(), outlook)
+        self._changed = bool(seating.evict) or self._seats.held_back
         for entry in seating.begin:
             self._note_wait(entry, now)
         return seating
@@ -189,6 +204,7 @@ class Planner:
     def stepped(self, share: Share, seconds: float, further: int = 0) -> None:
         """Learn from how long a step took that gave `further` tokens besides those shared out."""
         self._steps.took(seconds)
+        self._punctuality.stepped(share, seconds)
         self._costs.observe(share.prefill, share.decode + further, seconds)
 
     def report(self, now: float) -> Report:

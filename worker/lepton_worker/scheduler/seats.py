@@ -15,6 +15,7 @@ more than an equal share (`rights`); nobody else is evicted for one of its own c
 from lepton_worker.scheduler.entries import Limits, Seating, TextEntry
 from lepton_worker.scheduler.neighbours import ALONE, Standing
 from lepton_worker.scheduler.order import Band
+from lepton_worker.scheduler.punctual import Outlook
 from lepton_worker.scheduler.rights import Holdings, has_right, yielding
 
 PASSES = 8
@@ -28,15 +29,20 @@ class Seats:
         self._limits = limits
         self.taken: dict[TextEntry, None] = {}
         self.reserved = 0
+        self.held_back = False
         self._used = 0
+        self._outlook: Outlook | None = None
 
-    def seat(self, bands: dict[int, Band], standing: Standing = ALONE) -> Seating:
+    def seat(
+        self, bands: dict[int, Band], standing: Standing = ALONE, outlook: Outlook | None = None
+    ) -> Seating:
         """Fill the slots from the queues of the classes, the best first.
 
         A class begins nothing while a better one waits. Where somebody was evicted, the worse
         classes wait until the next time, so that nobody takes the place of who has just lost it.
         """
         seating = Seating()
+        self._outlook, self.held_back = outlook, False
         for priority in sorted(bands):
             band = bands[priority]
             if band.has_texts:
@@ -90,6 +96,7 @@ class Seats:
             return
         skipped: list[TextEntry] = []
         walk = band.walk_texts()
+        tried = 0
         while (entry := walk.next()) is not None:
             if self._make_room(entry, sorted(worse, key=_loss), seating):
                 worse = [other for other in worse if other.seated]
@@ -98,10 +105,14 @@ class Seats:
                 for other in skipped:
                     other.passed += 1
             else:
-                skipped.append(entry)
+                tried += 1
                 walk.skip()
+                if self._has_room(entry, worse):
+                    self.held_back = True
+                else:
+                    skipped.append(entry)
             blocked = any(other.passed >= PASSES for other in skipped)
-            if blocked or len(skipped) > LOOK_AHEAD or self._full(worse):
+            if blocked or tried > LOOK_AHEAD or self._full(worse):
                 return
 
     def _full(self, worse: list[TextEntry]) -> bool:
@@ -139,6 +150,14 @@ class Seats:
         return True
 
     def _fits(self, entry: TextEntry, victims: list[TextEntry]) -> bool:
+        if not self._has_room(entry, victims):
+            return False
+        if self._outlook is None:
+            return True
+        stay = [other for other in self.taken if other not in victims]
+        return self._outlook.bears(entry, stay)
+
+    def _has_room(self, entry: TextEntry, victims: list[TextEntry]) -> bool:
         used = self._used - sum(map(self._slots, victims))
         if used + self._slots(entry) > self._limits.slots:
             return False
