@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from lepton_worker.backends.base import Backend, DecoderSequence, EncodeInput, Progress, Span
+from lepton_worker.backends.base import Backend, EncodeInput, Progress, Span
 from lepton_worker.engine.asked import Asked
 from lepton_worker.engine.budget import happened, limits_of
+from lepton_worker.engine.entries import Entry, entry_of, list_of, run_of, text_of
 from lepton_worker.engine.link import Port
 from lepton_worker.engine.messages import (
     LATE,
@@ -28,7 +29,7 @@ from lepton_worker.engine.messages import (
     ToEngine,
     Vectors,
 )
-from lepton_worker.engine.runs import ListRun, Run, TextRun
+from lepton_worker.engine.runs import TextRun
 from lepton_worker.errors import (
     UNEXPECTED,
     DeadlineExceeded,
@@ -38,16 +39,15 @@ from lepton_worker.errors import (
     RequestError,
 )
 from lepton_worker.model import Model
-from lepton_worker.request import EncodeJob, Vector
+from lepton_worker.request import Vector
 from lepton_worker.scheduler.costs import Costs
-from lepton_worker.scheduler.entries import NEIGHBOUR_FACTOR, ListEntry, Share, TextEntry
+from lepton_worker.scheduler.entries import NEIGHBOUR_FACTOR, Share, TextEntry
 from lepton_worker.scheduler.planner import Planner
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Clock = Callable[[], float]
-Entry = TextEntry | ListEntry
 
 OUTLOOK_SECONDS = 0.1
 """How often admission is told of rates and queues; between that they change little."""
@@ -122,7 +122,7 @@ class Core:
             raise Stopped
 
     def _submit(self, message: Submit) -> None:
-        entry = _entry(message)
+        entry = entry_of(message)
         try:
             self._planner.add(entry)
         except RequestError as error:
@@ -136,10 +136,10 @@ class Core:
         if entry is not None:
             self._planner.remove(entry)
             if isinstance(entry, TextEntry):
-                self._backend.release(_text(entry).sequence)
+                self._backend.release(text_of(entry).sequence)
 
     def _fail(self, entry: Entry, error: RequestError) -> None:
-        number = _run(entry).number
+        number = run_of(entry).number
         self._out.append(Failed(number, error))
         self._leave(number)
 
@@ -172,7 +172,7 @@ class Core:
         self._end_if_lost([*texts, *lists])
 
     def _note_taken(self, entry: Entry, now: float) -> None:
-        run = _run(entry)
+        run = run_of(entry)
         if not run.taken:
             run.taken = True
             cached = run.cached if isinstance(run, TextRun) else 0
@@ -182,9 +182,9 @@ class Core:
         seating = self._planner.seat(now)
         for entry in seating.evict:
             self._evicted += 1
-            self._backend.evict(_text(entry).sequence)
+            self._backend.evict(text_of(entry).sequence)
         for entry in seating.begin:
-            text = _text(entry)
+            text = text_of(entry)
             begun = _guarded(lambda text=text: self._backend.begin(text.sequence))  # type: ignore[misc]
             if isinstance(begun, RequestError):
                 self._fail(entry, begun)
@@ -195,7 +195,7 @@ class Core:
     def _computed_texts(self, share: Share) -> Sequence[Progress | RequestError]:
         if not share.spans:
             return []
-        spans = [Span(_text(entry).sequence, count) for entry, count in share.spans]
+        spans = [Span(text_of(entry).sequence, count) for entry, count in share.spans]
         outcome = _guarded(lambda: self._backend.step(spans))
         return [outcome] * len(spans) if isinstance(outcome, RequestError) else outcome
 
@@ -203,7 +203,7 @@ class Core:
         if not share.inputs:
             return []
         inputs = [
-            EncodeInput(_list(entry).inputs[index], _list(entry).adapter)
+            EncodeInput(list_of(entry).inputs[index], list_of(entry).adapter)
             for entry, indices in share.inputs
             for index in indices
         ]
@@ -215,7 +215,7 @@ class Core:
             if isinstance(outcome, RequestError):
                 self._fail(entry, outcome)
                 continue
-            text = _text(entry)
+            text = text_of(entry)
             entry.computed += count + len(outcome.further)
             text.prompt_logprobs += outcome.prompt
             text.cached = max(text.cached, outcome.cached)
@@ -236,7 +236,7 @@ class Core:
     def _settle_lists(self, share: Share, outcomes: Sequence[Vector | RequestError]) -> None:
         vectors = iter(outcomes)
         for entry, indices in share.inputs:
-            run = _list(entry)
+            run = list_of(entry)
             run.accept([(index, next(vectors)) for index in indices])
             if run.complete:
                 self._out.append(Vectors(run.number, run.answers()))
@@ -288,43 +288,6 @@ class Core:
                 self._fail(entry, lost)
             self._tell()
             raise RuntimeError("the device is lost")
-
-
-def _entry(message: Submit) -> Entry:
-    job = message.job
-    if isinstance(job, EncodeJob):
-        lengths = [len(tokens) for tokens in job.inputs]
-        run = ListRun(message.number, job)
-        return ListEntry(message.caller, message.admitted_at, message.deadline, lengths, run)
-    sampling = job.sampling
-    return TextEntry(
-        message.caller,
-        message.admitted_at,
-        message.deadline,
-        len(job.prompt),
-        sampling.max_new_tokens,
-        TextRun(message.number, DecoderSequence.of(job, message.caller.priority)),
-        sampling.rows,
-        least_new=sampling.least_new_tokens,
-    )
-
-
-def _run(entry: Entry) -> Run:
-    job = entry.job
-    assert isinstance(job, (TextRun, ListRun))
-    return job
-
-
-def _text(entry: TextEntry) -> TextRun:
-    job = entry.job
-    assert isinstance(job, TextRun)
-    return job
-
-
-def _list(entry: ListEntry) -> ListRun:
-    job = entry.job
-    assert isinstance(job, ListRun)
-    return job
 
 
 def _guarded(work: Callable[[], T]) -> T | RequestError:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from lepton_worker.engine.in_hand import InHand
 from lepton_worker.engine.link import Link
-from lepton_worker.engine.losses import lost, lost_while_loading, settle
+from lepton_worker.engine.losses import for_call, lost, lost_while_loading, settle
 from lepton_worker.engine.messages import (
     LATE,
     Answer,
@@ -37,7 +37,6 @@ from lepton_worker.errors import (
     Draining,
     InternalError,
     LeptonError,
-    RequestError,
 )
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model
@@ -159,8 +158,7 @@ class Engine:
         """Let an admitted call run a job.
 
         Raises DeadlineExceeded or Draining if its place was lost while its input was prepared,
-        DeadlineUnattainable if it could not end in time (DeadlineExceeded if another job of the
-        same call was begun already), InvalidRequest if it could never fit.
+        DeadlineUnattainable if it could not end in time, InvalidRequest if it could never fit.
         """
         now = self._clock()
         if ticket.deadline is not None and ticket.deadline <= now:
@@ -171,7 +169,7 @@ class Engine:
         try:
             permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller, rows)
         except DeadlineUnattainable as error:
-            raise _for_call(ticket, error) from None
+            raise for_call(ticket, error) from None
         position = self._hand.in_front(ticket)
         stream = Stream(next(self._numbers), job, ticket, position, permit, self._abandon)
         stream.sent_at = now
@@ -301,7 +299,7 @@ class Engine:
         elif isinstance(message, Vectors):
             stream.fill(message, now)
         else:
-            stream.fail(_for_call(stream.ticket, message.error))
+            stream.fail(for_call(stream.ticket, message.error))
         self._forget(stream)
 
     def _answered(self, answer: Answer) -> None:
@@ -330,13 +328,3 @@ class Engine:
         self._settle_load(lost_while_loading(how))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(how)
-
-
-def _for_call(ticket: Ticket, error: RequestError) -> RequestError:
-    """The error of one job as that of its call, of which other jobs may have been begun.
-
-    Such a call is late, not refused: another try would use its time up in the same way.
-    """
-    if isinstance(error, DeadlineUnattainable) and ticket.runs:
-        return DeadlineExceeded(f"{LATE}: {error.message}")
-    return error

@@ -1,9 +1,12 @@
-"""What becomes of jobs and of the start when an engine is lost."""
+"""What callers are told when a job is lost, late, or the engine itself is gone."""
 
 import asyncio
 
-from lepton_worker.engine.streams import Stream
+from lepton_worker.engine.messages import LATE
+from lepton_worker.engine.streams import Stream, Ticket
 from lepton_worker.errors import (
+    DeadlineExceeded,
+    DeadlineUnattainable,
     EngineLost,
     InternalError,
     LeptonError,
@@ -45,3 +48,13 @@ def settle(
         future.set_result(value)  # type: ignore[arg-type]
     else:
         future.set_exception(error)
+
+
+def for_call(ticket: Ticket, error: RequestError) -> RequestError:
+    """The error of one job as that of its call, of which other jobs may have been begun.
+
+    Such a call is late, not refused: another try would use its time up in the same way.
+    """
+    if isinstance(error, DeadlineUnattainable) and ticket.runs:
+        return DeadlineExceeded(f"{LATE}: {error.message}")
+    return error
