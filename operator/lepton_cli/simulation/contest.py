@@ -1,6 +1,5 @@
 """Which policies are compared, under which conditions, and how they did."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,6 @@ from lepton_cli.simulation.oracle import oracle
 from lepton_cli.simulation.run import Result, simulate
 from lepton_cli.simulation.trace import Trace
 from lepton_cli.simulation.world import World
-from lepton_operator.scaling.behavior import behavior
 from lepton_operator.scaling.hpa import Hpa
 from lepton_operator.scaling.lepton import Lepton, own_behavior
 from lepton_operator.scaling.peers.keda import Keda
@@ -38,12 +36,6 @@ def entrants(world: World, bounds: Bounds) -> list[Entrant]:
         Entrant("knative", Knative(world.slots), bounds),
         Entrant("kubeai", KubeAI(), bounds),
     ]
-
-
-def of_spec(name: str, world: World, bounds: Bounds, given: Mapping[str, Any] | None) -> Entrant:
-    """Lepton under the scaling section of a spec. Raises ValueError for its `behavior`."""
-    rules = behavior(given) if given else own_behavior(bounds.high)
-    return Entrant(name, Lepton(Hpa(rules), world.slots), bounds)
 
 
 def beginning(trace: Trace, world: World, bounds: Bounds) -> int:

@@ -1,5 +1,6 @@
 """The HorizontalPodAutoscaler and the PodDisruptionBudget: how many workers there are."""
 
+from lepton_operator.api.behavior import default_behavior
 from lepton_operator.api.names import (
     METRIC_LABEL_MODEL,
     METRIC_QUEUE_DEPTH,
@@ -7,7 +8,7 @@ from lepton_operator.api.names import (
     selector,
 )
 from lepton_operator.api.objects import AUTOSCALERS, BUDGETS, DEPLOYMENTS, Object
-from lepton_operator.api.types import LeptonModel, Scaling
+from lepton_operator.api.types import LeptonModel
 from lepton_operator.desired.head import head
 
 
@@ -32,21 +33,9 @@ def autoscaler(model: LeptonModel) -> Object:
         "minReplicas": scaling.min_replicas,
         "maxReplicas": scaling.max_replicas,
         "metrics": [{"type": "External", "external": {"metric": metric, "target": target}}],
-        "behavior": scaling.behavior or _behavior(scaling),
+        "behavior": scaling.behavior or default_behavior(scaling.max_replicas),
     }
     return {**head(AUTOSCALERS, model, Children(name).autoscaler), "spec": spec}
-
-
-def _behavior(scaling: Scaling) -> Object:
-    # No stabilisation window for scaling down: without one the cluster's own setting holds.
-    pods = max(scaling.max_replicas, 4)
-    return {
-        "scaleUp": {
-            "stabilizationWindowSeconds": 0,
-            "policies": [{"type": "Pods", "value": pods, "periodSeconds": 15}],
-        },
-        "scaleDown": {"policies": [{"type": "Percent", "value": 50, "periodSeconds": 60}]},
-    }
 
 
 def budget(model: LeptonModel) -> Object:

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass, replace
 
+from lepton_operator.api.behavior import default_behavior
 from lepton_operator.scaling import hpa
-from lepton_operator.scaling.behavior import Behavior, Direction, Limit
+from lepton_operator.scaling.behavior import Behavior, behavior
 from lepton_operator.scaling.hpa import Hpa
 from lepton_operator.scaling.values import Decision, Inputs, Rule
 
 
 def own_behavior(high: int) -> Behavior:
-    """The `behavior` of a LeptonModel that gives none: up at once, down by half a minute."""
-    return Behavior(
-        Direction((Limit("Pods", max(high, 4), 15),), window=0),
-        Direction((Limit("Percent", 50, 60),)),
-    )
+    """The `behavior` of a LeptonModel that gives none, for at most `high` workers."""
+    return behavior(default_behavior(high))
 
 
 @dataclass(frozen=True)

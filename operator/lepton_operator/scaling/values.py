@@ -1,8 +1,8 @@
 """What a scaling decision is made from, and what it says."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 LIFETIME = 10.0
 """Seconds for which a queue depth counts; an older one is as good as unknown."""
@@ -94,19 +94,6 @@ class Decision:
     replicas: int
     rule: Rule
     inputs: Inputs
-
-    def entry(self) -> dict[str, Any]:
-        """As it fits into `status.decisions`: plain data, words included."""
-        # Imported here: the words are built from these values.
-        from lepton_operator.scaling import words
-
-        return {
-            "replicas": self.replicas,
-            "rule": self.rule.value,
-            "message": words.message(self),
-            "wouldChange": words.changes(self),
-            "inputs": asdict(self.inputs),
-        }
 
 
 S = TypeVar("S")

@@ -1,6 +1,7 @@
 """Decisions in words: why, and what would change them."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from lepton_operator.scaling.values import Decision, Rule
@@ -23,6 +24,17 @@ _WHY = {
     Rule.FLOOR: "{source} asks for at least {floor}",
     Rule.UNSCHEDULABLE: "{unschedulable} workers find no node: more would find none either",
 }
+
+
+def entry(decision: Decision) -> dict[str, Any]:
+    """A decision as it fits into `status.decisions`: plain data, words included."""
+    return {
+        "replicas": decision.replicas,
+        "rule": decision.rule.value,
+        "message": message(decision),
+        "wouldChange": changes(decision),
+        "inputs": asdict(decision.inputs),
+    }
 
 
 def message(decision: Decision) -> str:

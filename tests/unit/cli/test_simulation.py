@@ -13,6 +13,7 @@ from lepton_cli.simulation.world import World
 from lepton_operator.scaling.hpa import Hpa
 from lepton_operator.scaling.lepton import Lepton, own_behavior
 from lepton_operator.scaling.values import Bounds, Depth, Inputs, Rule
+from lepton_operator.scaling.words import entry
 
 WORLD, BOUNDS = World(), Bounds(0, 8, 6)
 
@@ -87,7 +88,7 @@ def test_it_runs_ahead_of_the_autoscaler_but_not_without_nodes() -> None:
     assert policy.decide(seen(1, 8), state)[0].replicas == 1
     ahead = policy.decide(seen(1, 20), state)[0]
     assert (ahead.replicas, ahead.rule) == (4, Rule.BURST)
-    assert ahead.entry()["wouldChange"][0] == {"field": "queueDepth", "is": "above", "value": 26}
+    assert entry(ahead)["wouldChange"][0] == {"field": "queueDepth", "is": "above", "value": 26}
     assert policy.decide(seen(1, 20, unschedulable=1), state)[0].replicas == 1
 
 

@@ -125,9 +125,8 @@ class Costs:
         """What was learned, None while that is too little."""
         if self._steps < TRUSTED:
             return None
-        typical = self._sorted[(3 * len(self._sorted) - 1) // 4] if self._sorted else None
         overhead, prefill, decode = self._solve()
-        return Rates(overhead, prefill, decode, typical)
+        return Rates(overhead, prefill, decode, self._end_of(3))
 
     def seconds_for(self, prefill: int, decode: int) -> float:
         """How long one step with so many tokens lasts; 0 while that is not known."""
@@ -149,10 +148,13 @@ class Costs:
         return self._rest(generated, least, most, 1, generated + 1)
 
     def _rest(self, generated: int, least: int, most: int, quarters: int, unknown: int) -> int:
-        longer = bisect_right(self._sorted, generated)
-        count = len(self._sorted) - longer
-        end = self._sorted[longer + (quarters * count - 1) // 4] if count else unknown
-        return max(least, min(most, end)) - generated
+        end = self._end_of(quarters, bisect_right(self._sorted, generated))
+        return max(least, min(most, unknown if end is None else end)) - generated
+
+    def _end_of(self, quarters: int, shorter: int = 0) -> int | None:
+        """The length that so many quarters of the texts do not exceed, the `shorter` left out."""
+        count = len(self._sorted) - shorter
+        return self._sorted[shorter + (quarters * count - 1) // 4] if count else None
 
     def _solve(self) -> list[float]:
         """The best non-negative solution; again only after new steps."""

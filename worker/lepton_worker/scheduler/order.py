@@ -156,10 +156,6 @@ class Band:
         rotation = self._rotations.setdefault(tenant, Rotation())
         self.lists.setdefault(tenant, Line()).add(entry, rotation.time)
 
-    def fresh_texts(self) -> Iterator[TextEntry]:
-        """The waiting texts that never had a slot, tenant by tenant."""
-        return itertools.chain.from_iterable(self.texts.values())
-
     def walk_texts(self) -> Walk[TextEntry]:
         """The waiting texts, in their order."""
         return Walk(self.fairness, self.texts, self.returned)

@@ -129,8 +129,9 @@ class Planner:
         outlook = self._punctuality.outlook(now)
         if outlook is None:
             return []
-        waiting = [text for band in self._bands.values() for text in band.fresh_texts()]
-        lost = outlook.hopeless(waiting)
+        lost = outlook.hopeless(
+            entry for entry in self._deadlines if isinstance(entry, TextEntry) and not entry.begun
+        )
         for text in lost:
             self.remove(text)
         return lost

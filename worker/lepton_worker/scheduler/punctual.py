@@ -44,20 +44,21 @@ class Outlook:
         reading = self._rates.prefill * sum(text.rest for text in texts if text.rest > 1)
         rows = sum(text.rows for text in texts)
         step = self._crowding * self._rates.seconds_for(0, rows)
-        return all(self._in_time(text, reading, step) for text in texts) and self._in_time(
-            newcomer, reading, step, protected=True
+        return self._in_time(newcomer, reading, step) and all(
+            self._in_time(text, reading, step) or self._late_anyway(text) for text in seated
         )
 
-    def _in_time(
-        self, text: TextEntry, reading: float, step: float, protected: bool = False
-    ) -> bool:
+    def _in_time(self, text: TextEntry, reading: float, step: float) -> bool:
         if text.deadline is None:
             return True
-        left = text.deadline - self._now
-        rest = self._costs.expected_rest(text.generated, text.least_new, text.most_new)
-        if reading + rest * step <= left:
-            return True
-        return not protected and self._alone(text, rest) > left
+        return reading + self._rest(text) * step <= text.deadline - self._now
+
+    def _late_anyway(self, text: TextEntry) -> bool:
+        assert text.deadline is not None, "it cannot be late"
+        return self._alone(text, self._rest(text)) > text.deadline - self._now
+
+    def _rest(self, text: TextEntry) -> int:
+        return self._costs.expected_rest(text.generated, text.least_new, text.most_new)
 
     def _alone(self, text: TextEntry, rest: int) -> float:
         reading = text.rest if text.rest > 1 else 0
