@@ -34,6 +34,28 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class Objectives:
+    """How fast a caller wants a text, in seconds; None: as fast as can be.
+
+    `ttft` is the time to the first token, counted from the call's admission, `tpot` the mean time
+    between two tokens after that.
+    """
+
+    ttft: float | None = None
+    tpot: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.ttft is not None or self.tpot is not None
+
+    def first_by(self, admitted_at: float) -> float | None:
+        """When the first token should be there; None where that does not matter."""
+        return None if self.ttft is None else admitted_at + self.ttft
+
+
+NO_OBJECTIVES = Objectives()
+
+
+@dataclass(frozen=True)
 class Tokens:
     """One input in the model's own numbers; `types` only for models that take segment numbers."""
 

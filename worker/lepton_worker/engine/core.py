@@ -53,7 +53,10 @@ OUTLOOK_SECONDS = 0.1
 """How often admission is told of rates and queues; between that they change little."""
 
 
-TOO_LATE = "the answer could not come before the deadline any more, even if it were begun now"
+TOO_LATE = (
+    "the answer could not come in time any more, even if it were begun now: the deadline, or the"
+    " objective for the first token, is too close"
+)
 RETRY_SECONDS = 1.0
 """After which another try is advised: what was in the way has moved on by then."""
 

@@ -26,7 +26,6 @@ from lepton_worker.engine.messages import (
     Ready,
     Report,
     Source,
-    Submit,
     Taken,
     Vectors,
 )
@@ -40,7 +39,7 @@ from lepton_worker.errors import (
 )
 from lepton_worker.metrics import Metrics
 from lepton_worker.model import Model
-from lepton_worker.request import Caller, Delta, GenerateJob, Job
+from lepton_worker.request import NO_OBJECTIVES, Caller, Delta, GenerateJob, Job, Objectives
 from lepton_worker.scheduler.admission import Admission, Bounds
 
 log = logging.getLogger(__name__)
@@ -140,7 +139,9 @@ class Engine:
         """Seconds that a call which came now would wait."""
         return self._admission.estimate()
 
-    def admit(self, caller: Caller, deadline: float | None) -> Ticket:
+    def admit(
+        self, caller: Caller, deadline: float | None, objectives: Objectives = NO_OBJECTIVES
+    ) -> Ticket:
         """A place in the queue, before any work is done; raises QueueFull or DeadlineExceeded.
 
         Whoever holds it has to give it back with `leave`.
@@ -149,7 +150,7 @@ class Engine:
         if deadline is not None and deadline <= now:
             raise DeadlineExceeded("the deadline had passed before the request was taken in")
         self._admission.enter(self.waiting, caller)
-        ticket = Ticket(now, deadline, caller)
+        ticket = Ticket(now, deadline, caller, objectives)
         self._tickets[ticket] = None
         self._idle.clear()
         return ticket
@@ -166,8 +167,9 @@ class Engine:
         if ticket not in self._tickets:
             raise Draining(CUT)
         prefill, new, rows = cost(job)
+        due, first_by = ticket.deadline, ticket.objectives.first_by(ticket.admitted_at)
         try:
-            permit = self._admission.admit(prefill, new, ticket.deadline, now, ticket.caller, rows)
+            permit = self._admission.admit(prefill, new, due, now, ticket.caller, rows, first_by)
         except DeadlineUnattainable as error:
             raise for_call(ticket, error) from None
         position = self._hand.in_front(ticket)
@@ -181,10 +183,7 @@ class Engine:
     def _send(self, stream: Stream) -> None:
         if not self._listens:
             return  # it is among those that the next engine is given, once that is ready
-        ticket = stream.ticket
-        self._link.send(
-            Submit(stream.number, stream.job, ticket.caller, ticket.admitted_at, ticket.deadline)
-        )
+        self._link.send(stream.order())
 
     def _abandon(self, stream: Stream) -> None:
         if stream.number in self._streams:

@@ -26,6 +26,7 @@ def entry_of(message: Submit) -> Entry:
         TextRun(message.number, DecoderSequence.of(job, message.caller.priority)),
         sampling.rows,
         least_new=sampling.least_new_tokens,
+        objectives=message.objectives,
     )
 
 

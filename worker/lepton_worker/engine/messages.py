@@ -6,7 +6,15 @@ from typing import TypeAlias
 
 from lepton_worker.errors import LeptonError, LoadError, RequestError
 from lepton_worker.model import Model
-from lepton_worker.request import Caller, FinishReason, Job, TokenLogprob, Vector
+from lepton_worker.request import (
+    NO_OBJECTIVES,
+    Caller,
+    FinishReason,
+    Job,
+    Objectives,
+    TokenLogprob,
+    Vector,
+)
 from lepton_worker.scheduler.costs import Report as Outlook
 
 LATE = "the deadline passed before the answer was there"
@@ -23,6 +31,7 @@ class Submit:
     caller: Caller
     admitted_at: float
     deadline: float | None
+    objectives: Objectives = NO_OBJECTIVES
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lepton_worker.engine.messages import Ended, Vectors
+from lepton_worker.engine.messages import Ended, Submit, Vectors
 from lepton_worker.engine.outbox import Outbox
 from lepton_worker.errors import RequestError
 from lepton_worker.request import (
+    NO_OBJECTIVES,
     Caller,
     Delta,
     Encoded,
@@ -17,6 +18,7 @@ from lepton_worker.request import (
     FinishReason,
     GenerateJob,
     Job,
+    Objectives,
     Timing,
 )
 from lepton_worker.scheduler.admission import Permit
@@ -29,6 +31,7 @@ class Ticket:
     admitted_at: float
     deadline: float | None
     caller: Caller
+    objectives: Objectives = NO_OBJECTIVES
     streams: "list[Stream]" = field(default_factory=list)
 
     @property
@@ -65,6 +68,18 @@ class Stream:
     tries: int = 1
     counted: bool = False
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def order(self) -> Submit:
+        """What the engine is told."""
+        ticket = self.ticket
+        return Submit(
+            self.number,
+            self.job,
+            ticket.caller,
+            ticket.admitted_at,
+            ticket.deadline,
+            ticket.objectives,
+        )
 
     async def take(self) -> list[Event]:
         """What has come, waiting for the first of it; raises the RequestError that ended it.

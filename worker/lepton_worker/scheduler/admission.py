@@ -110,8 +110,10 @@ class Admission:
         now: float,
         caller: Caller = ANYONE,
         rows: int = 1,
+        first_by: float | None = None,
     ) -> Permit:
-        """Let a job in: a text of at most `new_tokens` in each of `rows`, or (0) a list of inputs.
+        """Let a job in: a text of at most `new_tokens` in each of `rows`, or (0) a list of inputs;
+        `first_by` is when the text's first token is wanted.
 
         Raises ContextLengthExceeded, DeadlineExceeded or DeadlineUnattainable.
         """
@@ -121,8 +123,12 @@ class Admission:
             raise DeadlineExceeded("the deadline had passed before the request was taken in")
         expected = self._rates.expected_new(new_tokens) if self._rates else new_tokens
         work = Work(prefill_tokens, rows * expected)
-        if deadline is not None and self._rates is not None:
-            self._check_deadline(work, deadline - now, caller, rows)
+        if self._rates is not None:
+            if deadline is not None:
+                self._check_deadline(work, deadline - now, caller, rows)
+            if first_by is not None and new_tokens:
+                first = Work(prefill_tokens, rows)
+                self._check_first(self._wait(work, caller), first, first_by - now)
         return self._permit(work, caller)
 
     def _permit(self, work: Work, caller: Caller) -> Permit:
@@ -192,17 +198,14 @@ class Admission:
     def _check_deadline(self, work: Work, remaining: float, caller: Caller, rows: int) -> None:
         """Raise DeadlineUnattainable if the answer would come too late by far."""
         estimated = self._wait(work, caller) + self._alone(work, rows)
-        if estimated <= TOLERANCE * remaining:
-            return
-        raise DeadlineUnattainable(
-            f"the answer would take about {estimated:.1f} s, and the deadline leaves"
-            f" {remaining:.1f} s",
-            retry_after=min(LONGEST, max(SHORTEST, estimated - remaining)),
-            metadata={
-                "estimated_seconds": f"{estimated:.1f}",
-                "remaining_seconds": f"{remaining:.1f}",
-            },
-        )
+        if estimated > TOLERANCE * remaining:
+            raise _unattainable("the answer", estimated, "the deadline", remaining)
+
+    def _check_first(self, wait: float, first: Work, remaining: float) -> None:
+        """The same for the first token."""
+        estimated = wait + self._alone(first, first.decode)
+        if estimated > TOLERANCE * remaining:
+            raise _unattainable("the first token", estimated, "the objective", remaining)
 
     def _wait(self, work: Work, caller: Caller) -> float:
         """Seconds until a request is begun, as fairness will have it.
@@ -259,3 +262,16 @@ class Admission:
         beside = max(rows, min(self._bounds.slots, len(self._permits) + rows))
         steps = work.decode // rows
         return rates.seconds_for(work.prefill, 0) + steps * rates.seconds_for(0, beside)
+
+
+def _unattainable(
+    what: str, estimated: float, bound: str, remaining: float
+) -> DeadlineUnattainable:
+    return DeadlineUnattainable(
+        f"{what} would take about {estimated:.1f} s, and {bound} leaves {remaining:.1f} s",
+        retry_after=min(LONGEST, max(SHORTEST, estimated - remaining)),
+        metadata={
+            "estimated_seconds": f"{estimated:.1f}",
+            "remaining_seconds": f"{remaining:.1f}",
+        },
+    )

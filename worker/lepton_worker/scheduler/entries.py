@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lepton_worker.errors import ContextLengthExceeded, InvalidRequest, Violation
-from lepton_worker.request import Caller
+from lepton_worker.request import NO_OBJECTIVES, Caller, Objectives
 
 NEIGHBOUR_FACTOR = 2.0
 """How much longer a step may be for the texts of busy tenants than without them."""
@@ -42,7 +42,8 @@ class TextEntry:
     The engine keeps `computed` (tokens with state) and `length` (tokens known: the prompt and what
     was generated) up to date; `seated` and all below it belong to the planner. `turn` grows with
     each step that computes some of it, from text to text; `yielded` is how often it was evicted for
-    another tenant. A text with several `rows` is computed that many times side by side.
+    another tenant; `first_at` is when it had its first token. A text with several `rows` is
+    computed that many times side by side.
     """
 
     caller: Caller
@@ -53,6 +54,7 @@ class TextEntry:
     job: object
     rows: int = 1
     least_new: int = 0
+    objectives: Objectives = NO_OBJECTIVES
     computed: int = field(default=0, init=False)
     length: int = field(init=False)
     seated: bool = field(default=False, init=False)
@@ -61,6 +63,7 @@ class TextEntry:
     begun: bool = field(default=False, init=False)
     turn: int = field(default=0, init=False)
     yielded: int = field(default=0, init=False)
+    first_at: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.length = self.prompt
@@ -69,6 +72,17 @@ class TextEntry:
     def generated(self) -> int:
         """Tokens generated so far."""
         return self.length - self.prompt
+
+    @property
+    def first_by(self) -> float | None:
+        """When the first token should be there; None where that does not matter."""
+        return self.objectives.first_by(self.admitted_at)
+
+    @property
+    def urgent_at(self) -> float | None:
+        """The first moment at which it can be late; None where nothing of it can be."""
+        moments = [moment for moment in (self.deadline, self.first_by) if moment is not None]
+        return min(moments, default=None)
 
     @property
     def rest(self) -> int:

@@ -213,8 +213,10 @@ def latest_start(entry: TextEntry, costs: Costs) -> float:
     come within PATIENCE of it, and none waits for ever behind more urgent ones.
     """
     latest = entry.admitted_at + PATIENCE
+    reading = costs.seconds_for(entry.prompt, 0)
     if entry.deadline is not None:
         new_tokens = costs.expected_new(entry.most_new)
-        work = costs.seconds_for(entry.prompt, 0) + new_tokens * costs.seconds_for(0, 1)
-        latest = min(latest, entry.deadline - work)
+        latest = min(latest, entry.deadline - reading - new_tokens * costs.seconds_for(0, 1))
+    if entry.first_by is not None:
+        latest = min(latest, entry.first_by - reading)
     return max(latest, entry.admitted_at)

@@ -40,6 +40,7 @@ class Planner:
         self._bands: dict[int, Band] = {}
         self._entries: Line[Entry] = Line()
         self._deadlines: Line[Entry] = Line()
+        self._urgent: Line[TextEntry] = Line()
         self._seats = Seats(limits)
         self._neighbours = Neighbours(limits)
         self._steps = Steps(limits)
@@ -96,6 +97,8 @@ class Planner:
         self._entries.add(entry, entry.admitted_at)
         if entry.deadline is not None:
             self._deadlines.add(entry, entry.deadline)
+        if isinstance(entry, TextEntry) and entry.urgent_at is not None:
+            self._urgent.add(entry, entry.urgent_at)
 
     def _band(self, entry: Entry) -> Band:
         priority = entry.caller.priority
@@ -108,6 +111,8 @@ class Planner:
         if not self._entries.discard(entry):
             return
         self._deadlines.discard(entry)
+        if isinstance(entry, TextEntry):
+            self._urgent.discard(entry)
         self._band(entry).discard(entry)
         self._neighbours.remove(entry)
         if isinstance(entry, ListEntry):
@@ -129,9 +134,7 @@ class Planner:
         outlook = self._punctuality.outlook(now)
         if outlook is None:
             return []
-        lost = outlook.hopeless(
-            entry for entry in self._deadlines if isinstance(entry, TextEntry) and not entry.begun
-        )
+        lost = outlook.hopeless(self._urgent)
         for text in lost:
             self.remove(text)
         return lost
@@ -158,6 +161,7 @@ class Planner:
         entry.begun = True
         if isinstance(entry, TextEntry):
             self._fresh.append(entry)
+            self._urgent.discard(entry)
         wait = max(0.0, now - entry.admitted_at)
         if self._shortest_wait is None or wait < self._shortest_wait:
             self._shortest_wait = wait
@@ -166,6 +170,9 @@ class Planner:
         """The next step; what it computes is charged and counts as taken."""
         self._refund()
         texts = [entry for entry in self._seats.taken if entry.rest > 0]
+        for entry in texts:
+            if entry.first_at is None and entry.generated:
+                entry.first_at = now
         quiet = self._neighbours.standing().quiet
         spans, inputs = self._steps.fill(texts, self._bands, quiet, self._costs.rates(), now)
         share = Share(spans, inputs, *counted(spans, inputs))

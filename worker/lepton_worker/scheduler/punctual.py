@@ -1,14 +1,17 @@
-"""Who may run beside whom, so that texts with a deadline meet it; and who cannot meet it any more.
+"""Who may run beside whom, so that texts are in time; and who cannot be in time any more.
 
 Each text more makes the steps of all others longer. Without a bound, a server that gets more than
 it can do begins everything and ends nothing in time. So a text gets a slot only if, by the costs
-learned, every seated text that still can will meet its deadline, and the newcomer too; and a text
-that waits is given up as soon as it would be late even alone. Where nobody has a deadline, nothing
-is held back. This is admission control by feasibility as for earliest-deadline-first servers
-(Buttazzo, "Hard Real-Time Computing Systems", 2011, chapter 9), with steps shared by all.
+learned, every seated text that still can will meet its deadline and its objectives (first token and
+pace), and the newcomer too; and a text that waits is given up as soon as it would miss its deadline
+or its first token even alone. Where nobody wants anything, nothing is held back. This is admission
+control by feasibility as for earliest-deadline-first servers (Buttazzo, "Hard Real-Time Computing
+Systems", 2011, chapter 9), with steps shared by all; that first token and pace are what an answer
+is good for is from Zhong et al., "DistServe", OSDI 2024.
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from lepton_worker.scheduler.costs import Costs, Rates
 from lepton_worker.scheduler.entries import Share, TextEntry
@@ -19,6 +22,49 @@ LONGEST = 4.0
 """Bounds of how much longer steps are taken to be than their next tokens alone make them."""
 TOLERANCE = 1.1
 """How many times the time that is left the estimate must be before a waiting text is given up."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is to come of a text: seconds of `reading`, then `rest` tokens, each in a `step`."""
+
+    reading: float
+    rest: int
+    step: float
+
+    @property
+    def first(self) -> float:
+        """Seconds until the next token."""
+        return self.reading + self.step
+
+    @property
+    def end(self) -> float:
+        """Seconds until the last token."""
+        return self.reading + self.rest * self.step
+
+
+def in_time(text: TextEntry, now: float, ahead: Forecast) -> bool:
+    """Whether the text meets its deadline and its objectives if it goes on like that."""
+    return (
+        (text.deadline is None or now + ahead.end <= text.deadline)
+        and _begins_in_time(text, now, ahead)
+        and _keeps_pace(text, now, ahead)
+    )
+
+
+def _begins_in_time(text: TextEntry, now: float, ahead: Forecast) -> bool:
+    by = text.first_by
+    return by is None or text.first_at is not None or now + ahead.first <= by
+
+
+def _keeps_pace(text: TextEntry, now: float, ahead: Forecast) -> bool:
+    """Whether the mean over the whole text is as wanted: who was slow has to make up for it."""
+    tpot = text.objectives.tpot
+    if tpot is None:
+        return True
+    if text.first_at is None:
+        return ahead.rest <= 1 or ahead.step <= tpot
+    return now + ahead.end <= text.first_at + tpot * (text.generated - 1 + ahead.rest)
 
 
 class Outlook:
@@ -39,42 +85,42 @@ class Outlook:
         if not seated or self._now - newcomer.admitted_at >= PATIENCE:
             return True
         texts = [*seated, newcomer]
-        if all(text.deadline is None for text in texts):
+        if all(text.deadline is None and not text.objectives for text in texts):
             return True
         reading = self._rates.prefill * sum(text.rest for text in texts if text.rest > 1)
         rows = sum(text.rows for text in texts)
         step = self._crowding * self._rates.seconds_for(0, rows)
-        return self._in_time(newcomer, reading, step) and all(
-            self._in_time(text, reading, step) or self._late_anyway(text) for text in seated
-        )
 
-    def _in_time(self, text: TextEntry, reading: float, step: float) -> bool:
-        if text.deadline is None:
-            return True
-        return reading + self._rest(text) * step <= text.deadline - self._now
+        def shared(text: TextEntry) -> bool:
+            return in_time(text, self._now, Forecast(reading, self._rest(text), step))
+
+        return shared(newcomer) and all(shared(text) or self._late_anyway(text) for text in seated)
 
     def _late_anyway(self, text: TextEntry) -> bool:
-        assert text.deadline is not None, "it cannot be late"
-        return self._alone(text, self._rest(text)) > text.deadline - self._now
+        return not in_time(text, self._now, self._alone(text, self._rest(text)))
 
     def _rest(self, text: TextEntry) -> int:
         return self._costs.expected_rest(text.generated, text.least_new, text.most_new)
 
-    def _alone(self, text: TextEntry, rest: int) -> float:
-        reading = text.rest if text.rest > 1 else 0
-        return self._rates.prefill * reading + rest * self._rates.seconds_for(0, text.rows)
+    def _alone(self, text: TextEntry, rest: int) -> Forecast:
+        reading = self._rates.prefill * (text.rest if text.rest > 1 else 0)
+        return Forecast(reading, rest, self._rates.seconds_for(0, text.rows))
 
     def hopeless(self, waiting: Iterable[TextEntry]) -> list[TextEntry]:
-        """Which of these would be late even if they began now and alone."""
-        found = []
-        for text in waiting:
-            if text.deadline is None:
-                continue
-            rest = self._costs.least_rest(text.generated, text.least_new, text.most_new)
-            estimate = self._alone(text, rest)
-            if estimate > TOLERANCE * (text.deadline - self._now):
-                found.append(text)
-        return found
+        """Which of these would be late, as a whole or with their first token, even if they began
+        now and alone. A pace that cannot be kept alone is no reason: later is no better.
+        """
+        return [text for text in waiting if self._is_hopeless(text)]
+
+    def _is_hopeless(self, text: TextEntry) -> bool:
+        rest = self._costs.least_rest(text.generated, text.least_new, text.most_new)
+        ahead = self._alone(text, rest)
+        bounds = [(text.deadline, ahead.end)]
+        if text.first_at is None:
+            bounds.append((text.first_by, ahead.first))
+        return any(
+            by is not None and seconds > TOLERANCE * (by - self._now) for by, seconds in bounds
+        )
 
 
 class Punctuality:

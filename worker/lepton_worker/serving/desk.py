@@ -1,6 +1,7 @@
 """Taking a request in: is it for this model and this task, is there room, how long may it take?"""
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +18,16 @@ from lepton_worker.errors import (
     Violation,
 )
 from lepton_worker.model import Model
-from lepton_worker.request import Caller, Encoded, EncodeJob, GenerateJob, Job, Task
+from lepton_worker.request import (
+    NO_OBJECTIVES,
+    Caller,
+    Encoded,
+    EncodeJob,
+    GenerateJob,
+    Job,
+    Objectives,
+    Task,
+)
 from lepton_worker.serving.calls import Context
 from lepton_worker.serving.records import current
 from lepton_worker.tasks.offers import GENERATION, TEXT, refusal
@@ -25,6 +35,10 @@ from lepton_worker.tasks.offers import GENERATION, TEXT, refusal
 TENANT_KEYS = ("x-lepton-tenant", "x-gateway-inference-fairness-id")
 PRIORITY_KEY = "x-lepton-priority"
 ADAPTER_KEY = "x-lepton-adapter"
+TTFT_KEY, TPOT_KEY = "x-slo-ttft-ms", "x-slo-tpot-ms"
+"""Objectives in milliseconds, by the names that llm-d's and GKE's gateways know."""
+PACED = frozenset({"Generate", "Chat", "ModelInfer"})
+"""Calls whose texts come token by token; of the others nobody sees the first one."""
 LOWEST, HIGHEST = -100, 100
 LONGEST_TENANT = 128
 
@@ -84,7 +98,8 @@ def seated(
         service = GENERATION if call in ("Generate", "Chat") else TEXT
         raise refusal(engine.model, f"{service}/{call}", worker.settings.model_name)
     deadline = None if remaining is None else time.monotonic() + remaining
-    ticket = engine.admit(caller(meta, sent), deadline)
+    wanted_pace = objectives(sent) if call in PACED else NO_OBJECTIVES
+    ticket = engine.admit(caller(meta, sent), deadline, wanted_pace)
     if record is not None:
         record.seat(ticket, adapter)
     try:
@@ -126,3 +141,20 @@ def caller(meta: common_pb2.RequestMeta, sent: dict[str, str | bytes]) -> Caller
         text = f"must be between {LOWEST} and {HIGHEST}"
         raise InvalidRequest([Violation("meta.priority", text)])
     return Caller(tenant, priority)
+
+
+def objectives(sent: dict[str, str | bytes]) -> Objectives:
+    """How fast the caller wants the text, by metadata; raises InvalidRequest."""
+    return Objectives(_seconds(sent, TTFT_KEY), _seconds(sent, TPOT_KEY))
+
+
+def _seconds(sent: dict[str, str | bytes], key: str) -> float | None:
+    if key not in sent:
+        return None
+    try:
+        milliseconds = float(sent[key])
+    except ValueError:
+        milliseconds = math.nan
+    if not 0 < milliseconds < math.inf:
+        raise InvalidRequest([Violation(key, "must be a number of milliseconds above 0")])
+    return milliseconds / 1000
