@@ -77,6 +77,7 @@ class GrpcTarget:
                 ),
             ),
             timeout=item.patience,
+            metadata=_objectives(item),
         )
         try:
             async for event in call:
@@ -101,3 +102,8 @@ class GrpcTarget:
 
 def _meta(item: Item) -> common_pb2.RequestMeta:
     return common_pb2.RequestMeta(tenant=item.tenant)
+
+
+def _objectives(item: Item) -> list[tuple[str, str]]:
+    wanted = {"x-slo-ttft-ms": item.ttft, "x-slo-tpot-ms": item.tpot}
+    return [(key, f"{1000 * value:.1f}") for key, value in wanted.items() if value is not None]

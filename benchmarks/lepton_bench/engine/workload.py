@@ -21,6 +21,9 @@ class Item:
     """The caller hangs up when it has so many tokens."""
     patience: float | None = None
     """Seconds after which the caller has no use for the answer; a gRPC server is told."""
+    ttft: float | None = None
+    tpot: float | None = None
+    """Seconds to the first token and between two that the caller wants; told by metadata."""
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,8 @@ def _note(context: Context, main: str | None, value: float | None) -> str:
         return f"no answer of {main} was good at any rate"
     return (
         f"{main}; good: first token within 1 s, pace within twice that of a single stream; "
-        "callers wait no longer than an answer can be good, gRPC tells the server as deadline"
+        "callers wait no longer than an answer can be good, gRPC tells the server as deadline, and "
+        "x-slo-ttft-ms and x-slo-tpot-ms what is good (no peer's server takes such)"
     )
 
 
@@ -118,8 +119,10 @@ async def capacity(server: Server, items: Sequence[Item]) -> float:
 
 
 def patient(item: Item, pace: float) -> Item:
-    """The item of a caller who waits as long as the answer can still be good."""
-    return replace(item, patience=TTFT_LIMIT + TPOT_FACTOR * pace * item.new_tokens)
+    """The item of a caller who says what is good, and waits as long as an answer can be that."""
+    tpot = TPOT_FACTOR * pace
+    patience = TTFT_LIMIT + tpot * item.new_tokens
+    return replace(item, patience=patience, ttft=TTFT_LIMIT, tpot=tpot)
 
 
 async def _drive(

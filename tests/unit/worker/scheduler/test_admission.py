@@ -198,6 +198,14 @@ def test_the_refusal_says_how_long_it_would_take() -> None:
     assert admission.in_hand == 0
 
 
+def test_the_first_token_is_estimated_without_those_behind_it() -> None:
+    admission = measured(Bounds(10, 0, slots=2))
+    admission.admit(100, 100, None, 10.0, first_by=10 + 1.2 / TOLERANCE + 0.01)
+    with pytest.raises(DeadlineUnattainable, match=r"first token would take about .* objective"):
+        admission.admit(100, 100, None, 10.0, first_by=10.1)
+    admission.admit(100, 0, None, 10.0, first_by=10.1)  # a list has no tokens to wait for
+
+
 def test_an_estimate_a_little_too_long_is_no_reason_to_refuse() -> None:
     admission = measured(Bounds(10, 0, slots=2))
     admission.admit(100, 100, 11.2 / TOLERANCE + 0.01, 0.0)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pytest
 
 from lepton_testing.simulation import Simulation
-from lepton_worker.request import Caller
+from lepton_worker.request import NO_OBJECTIVES, Caller, Objectives
 from lepton_worker.scheduler.costs import Costs, Rates
 from lepton_worker.scheduler.entries import Limits, Share, TextEntry
 from lepton_worker.scheduler.order import PATIENCE
+from lepton_worker.scheduler.planner import Planner
 from lepton_worker.scheduler.punctual import Outlook, Punctuality
 
 RATES = Rates(overhead=0.02, prefill=0.001, decode=0.005)
@@ -29,11 +30,20 @@ def outlook(now: float = 0.0, costs: Costs | None = None, crowding: float = 1.0)
     return Outlook(now, RATES, costs or Costs(), crowding)
 
 
-def text(deadline: float | None, new: int = 100, done: int = 0, at: float = 0.0) -> TextEntry:
-    """A text of exactly `new` tokens, of which `done` are there."""
-    entry = TextEntry(Caller(), at, deadline, 10, new, None, least_new=new)
+def text(
+    deadline: float | None,
+    new: int = 100,
+    done: int = 0,
+    at: float = 0.0,
+    ttft: float | None = None,
+    tpot: float | None = None,
+    first_at: float = 0.0,
+) -> TextEntry:
+    """A text of exactly `new` tokens, of which `done` are there, the first since `first_at`."""
+    wanted = Objectives(ttft, tpot)
+    entry = TextEntry(Caller(), at, deadline, 10, new, None, least_new=new, objectives=wanted)
     if done:
-        entry.length, entry.computed = 10 + done, 9 + done
+        entry.length, entry.computed, entry.first_at = 10 + done, 9 + done, first_at
     return entry
 
 
@@ -52,6 +62,30 @@ def text(deadline: float | None, new: int = 100, done: int = 0, at: float = 0.0)
     ],
 )
 def test_a_text_gets_a_slot_if_all_who_can_be_in_time_are(
+    seated: list[TextEntry], newcomer: TextEntry, borne: bool
+) -> None:
+    assert outlook().bears(newcomer, seated) is borne
+
+
+@pytest.mark.parametrize(
+    ("seated", "newcomer", "borne"),
+    [
+        ([text(None, done=1)] * 3, text(None, tpot=0.040), True),  # 40 ms a step for four
+        ([text(None, done=1)] * 3, text(None, tpot=0.039), False),
+        ([text(None, done=1, tpot=0.041)] * 3, text(None), True),
+        ([text(None, done=1, tpot=0.039)] * 3, text(None), False),
+        ([text(None, done=1, tpot=0.020)] * 3, text(None), True),  # too much for one alone
+        # half is there in half of its time: the other half may be slower
+        ([text(None, done=50, tpot=0.030, first_at=-0.4)] * 3, text(None), True),
+        ([text(None, done=50, tpot=0.030, first_at=-1.4)] * 3, text(None), False),
+        ([text(None, done=1)] * 3, text(None, ttft=0.06), True),  # 10 ms of prompt, 40 of step
+        ([text(None, done=1)] * 3, text(None, ttft=0.04), False),
+        ([text(None, ttft=0.09)] * 3, text(None), True),  # four prompts are read
+        ([text(None, ttft=0.07)] * 3, text(None), False),
+        ([text(None, done=1, ttft=0.01)] * 3, text(None), True),  # their first ones are there
+    ],
+)
+def test_a_text_gets_a_slot_if_first_tokens_and_pace_stay_as_wanted(
     seated: list[TextEntry], newcomer: TextEntry, borne: bool
 ) -> None:
     assert outlook().bears(newcomer, seated) is borne
@@ -78,6 +112,10 @@ def test_nobody_is_held_back_for_ever() -> None:
         (text(2.6), False),  # 100 tokens of 25 ms, and the prompt
         (text(2.4), False),  # an estimate is not that exact
         (text(2.0), True),
+        (text(None, ttft=0.034), False),  # 10 ms of prompt, 25 of step
+        (text(None, ttft=0.03), True),
+        (text(9.0, ttft=0.03), True),
+        (text(None, ttft=9.0, tpot=0.001), False),  # it is as fast as can be
     ],
 )
 def test_who_would_be_late_even_alone_is_given_up(entry: TextEntry, lost: bool) -> None:
@@ -125,6 +163,36 @@ def test_how_much_prompts_make_steps_longer_is_learned() -> None:
     assert free.bears(newcomer, seated)
 
 
+def test_only_texts_that_were_never_begun_are_given_up() -> None:
+    costs = Costs()
+    planner = Planner(Limits(1, 100, 100, 0), costs)
+    for _ in range(9):
+        costs.observe(0, 1, 0.025)
+    begun, waits, patient = text(0.9, ttft=0.5), text(None, ttft=0.5), text(None)
+    for entry in (begun, waits, patient):
+        planner.add(entry)
+    assert planner.seat(0.0).begin == [begun]
+    assert planner.give_up(0.4) == []
+    assert planner.give_up(0.6) == [waits]
+    assert waits not in planner
+    assert planner.give_up(9.0) == []
+    assert planner.waiting == planner.running == 1
+
+
+def test_the_first_token_is_noted_with_the_step_behind_it() -> None:
+    planner = Planner(Limits(1, 100, 100, 0), Costs())
+    entry = text(None, tpot=1.0)
+    planner.add(entry)
+    planner.seat(1.0)
+    planner.share(1.0)
+    assert entry.first_at is None
+    entry.computed, entry.length = 10, 11
+    planner.share(2.0)
+    entry.computed, entry.length = 11, 12
+    planner.share(3.0)
+    assert entry.first_at == 2.0
+
+
 # ------------------------------------------------------------------ an overload
 SLOTS = 16
 SECONDS = 60
@@ -137,14 +205,20 @@ class Result:
 
     asked: int
     in_time: int
+    good: int
     late: int
     given_up: int
 
 
-def overload(rate: float) -> Result:
-    """So many texts a second of drawn lengths, each with 1 s and twice its own pace as deadline."""
+def overload(rate: float, machine: Rates = CPU, objectives: Objectives = NO_OBJECTIVES) -> Result:
+    """So many texts a second of drawn lengths, each with 1 s and twice its own pace as deadline.
+
+    Good are those with a first token within 1 s and at most twice that pace.
+    """
     rng = random.Random(7)
-    simulation = Simulation(Limits(SLOTS, 512, 256, 0), random.Random(3), machine=CPU)
+    simulation = Simulation(Limits(SLOTS, 512, 256, 0), random.Random(3), machine=machine)
+    pace = 2 * machine.seconds_for(0, 1)
+    asked: list[TextEntry] = []
     draw = drawing(rng)
     moments = [rng.expovariate(rate)]
     while moments[-1] < SECONDS:
@@ -154,8 +228,10 @@ def overload(rate: float) -> Result:
     while moment is not None or simulation.planner.waiting + simulation.planner.running:
         while moment is not None and moment <= simulation.now:
             prompt, new = draw(40, 1.05, 512), draw(45, 0.73, 200)
-            entry = text(moment + 1 + 2 * new * CPU.seconds_for(0, 1), new, at=moment)
+            entry = text(moment + 1 + new * pace, new, at=moment)
             entry.prompt = entry.length = prompt
+            entry.objectives = objectives
+            asked.append(entry)
             simulation.goals[entry] = new
             simulation.planner.add(entry)
             moment = next(coming, None)
@@ -163,8 +239,16 @@ def overload(rate: float) -> Result:
             simulation.step()
         elif moment is not None:
             simulation.now = moment
-    return Result(
-        len(moments) - 1, len(simulation.done), len(simulation.late), len(simulation.given_up)
+    good = sum(_good(entry, simulation.done.get(entry), pace) for entry in asked)
+    late, given_up = len(simulation.late), len(simulation.given_up)
+    return Result(len(asked), len(simulation.done), good, late, given_up)
+
+
+def _good(entry: TextEntry, ended: float | None, pace: float) -> bool:
+    if ended is None or entry.first_at is None:
+        return False
+    return entry.first_at - entry.admitted_at < 1 and ended - entry.first_at <= pace * (
+        entry.generated - 1
     )
 
 
@@ -184,3 +268,24 @@ def test_twice_and_four_times_the_load_leave_as_many_answers_in_time(rate: float
     assert above.in_time >= below.in_time
     assert above.in_time + above.late + above.given_up == above.asked
     assert above.late <= 0.05 * above.asked  # work for nothing
+
+
+MACHINES = {
+    "prompts cost little": Rates(overhead=0.03, prefill=0.0005, decode=0.003),
+    "prompts cost much": Rates(overhead=0.02, prefill=0.0025, decode=0.005),
+    "texts cost little": Rates(overhead=0.02, prefill=0.00002, decode=0.0005),
+}
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
+@pytest.mark.parametrize("rate", [3.5, 7.0])
+def test_an_overload_leaves_as_many_good_answers_if_callers_say_what_is_good(
+    machine: Rates, rate: float
+) -> None:
+    rate *= 5 if machine.decode < 0.001 else 1
+    wanted = Objectives(ttft=1.0, tpot=2 * machine.seconds_for(0, 1))
+    peak = max(overload(share * rate, machine, wanted).good for share in (0.25, 0.5, 1.0))
+    above = overload(rate, machine, wanted)
+    assert above.good >= 0.9 * peak
+    assert above.good >= 0.95 * above.in_time  # little is begun that does not become good
+    assert above.good > overload(rate, machine).good
