@@ -170,9 +170,9 @@ class Planner:
         """The next step; what it computes is charged and counts as taken."""
         self._refund()
         texts = [entry for entry in self._seats.taken if entry.rest > 0]
-        for entry in texts:
-            if entry.first_at is None and entry.generated:
-                entry.first_at = now
+        for text in texts:
+            if text.first_at is None and text.generated:
+                text.first_at = now
         quiet = self._neighbours.standing().quiet
         spans, inputs = self._steps.fill(texts, self._bands, quiet, self._costs.rates(), now)
         share = Share(spans, inputs, *counted(spans, inputs))
