@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lepton_worker.errors import InvalidSetting
+from lepton_worker.scheduler.entries import NEIGHBOUR_FACTOR
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class Settings:
     threads: int | None = None
     max_batch_size: int = 8
     max_queue_depth: int = 256
-    neighbour_factor: float = 2.0
+    neighbour_factor: float = NEIGHBOUR_FACTOR
     max_model_length: int | None = None
     host: str = "[::]"
     grpc_port: int = 9000

@@ -21,6 +21,7 @@ from lepton_worker.engine.messages import (
 from lepton_worker.errors import RequestError
 from lepton_worker.model import Model
 from lepton_worker.request import Caller, EncodeJob, GenerateJob, Job, Sampling, Tokens
+from lepton_worker.scheduler.entries import NEIGHBOUR_FACTOR
 
 
 class Hand:
@@ -44,7 +45,7 @@ class Driven:
     """A core on a loaded backend, with limits in place of the model's own."""
 
     def __init__(
-        self, backend: Backend, model: Model, *, neighbour_factor: float = 2.0, **limits: Any
+        self, backend: Backend, model: Model, *, neighbour_factor: float = NEIGHBOUR_FACTOR, **limits: Any
     ) -> None:
         self._hand = Hand()
         self._task = model.task

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from lepton_worker.errors import ContextLengthExceeded, InvalidRequest, Violation
 from lepton_worker.request import NO_OBJECTIVES, Caller, Objectives
 
-NEIGHBOUR_FACTOR = 2.0
+NEIGHBOUR_FACTOR = 1.25
 """How much longer a step may be for the texts of busy tenants than without them."""
 
 

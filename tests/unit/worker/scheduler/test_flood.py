@@ -89,6 +89,7 @@ def off() -> Found:
     [
         (2, 2.3, 0.7),  # 2.1 to 2.2 times as long; the other one does 0.76 of what it did
         (1.5, 1.9, 0.62),  # 1.6 to 1.7; 0.67
+        (1.25, 1.5, 0.6),  # 1.4; 0.64
         (1, 1.5, 0.55),  # 1.2 to 1.4; 0.59
     ],
 )
