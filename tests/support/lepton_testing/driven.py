@@ -45,7 +45,12 @@ class Driven:
     """A core on a loaded backend, with limits in place of the model's own."""
 
     def __init__(
-        self, backend: Backend, model: Model, *, neighbour_factor: float = NEIGHBOUR_FACTOR, **limits: Any
+        self,
+        backend: Backend,
+        model: Model,
+        *,
+        neighbour_factor: float = NEIGHBOUR_FACTOR,
+        **limits: Any,
     ) -> None:
         self._hand = Hand()
         self._task = model.task

@@ -100,6 +100,11 @@ class Neighbours:
         if len(self._seen) > 1 or len(self._tenants()) > 1:
             self._got[tenant] = self._got.get(tenant, 0.0) + weighted * self._scale()
 
+    @property
+    def shared(self) -> bool:
+        """Whether several tenants are here, or were within the last WINDOW seconds."""
+        return self._on and len(self._seen.keys() | self._tenants()) > 1
+
     @staticmethod
     def _count(counts: dict[str, int], tenant: str, change: int) -> None:
         count = counts.get(tenant, 0) + change

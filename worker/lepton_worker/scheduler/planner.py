@@ -174,7 +174,9 @@ class Planner:
             if text.first_at is None and text.generated:
                 text.first_at = now
         quiet = self._neighbours.standing().quiet
-        spans, inputs = self._steps.fill(texts, self._bands, quiet, self._costs.rates(), now)
+        shared = self._neighbours.shared
+        rates = self._costs.rates()
+        spans, inputs = self._steps.fill(texts, self._bands, quiet, rates, now, shared)
         share = Share(spans, inputs, *counted(spans, inputs))
         self._neighbours.pass_to(now)
         self._charge_texts(spans)

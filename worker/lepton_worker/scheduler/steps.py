@@ -22,7 +22,15 @@ Bands = Mapping[int, Band]
 Wanted = Callable[[Caller], bool]
 
 HELD = 8
-"""Steps in a row that may take no input of busy tenants; the next one is shared as ever."""
+"""Steps in a row that may take no input of busy tenants, the next one is shared as ever; and that
+may take nothing of their texts, which get something in the next one."""
+STEP_SECONDS = 0.2
+SHARED_SECONDS = 0.1
+"""How long prompts may make a step; and while several tenants were there lately. Whoever comes has
+to wait for the step that runs, and whoever waits for a next token for all of it."""
+LEAST_TIMES = 3.0
+"""But no less than so many times what it takes without prompts: else there would be no end of them
+where next tokens alone take long."""
 
 
 class Steps:
@@ -32,7 +40,8 @@ class Steps:
         self._limits = limits
         self._lists_first = False
         self._held = 0
-        self._debt = 0.0
+        self._passed = 0
+        self._credit = 0.0
         self._short = False
         self._long_step = 0.0
 
@@ -43,26 +52,29 @@ class Steps:
         quiet: Set[str],
         rates: Rates | None,
         now: float,
+        shared: bool = False,
     ) -> tuple[Spans, Inputs]:
         """The next step, of seated texts that have tokens to compute, and of lists.
 
-        It is kept short for the tenants in `quiet`, once it is known what steps cost.
+        It is kept short for the tenants in `quiet`, once it is known what steps cost; `shared` says
+        that several tenants were there lately.
         """
+        room = self._room(texts, rates, SHARED_SECONDS if shared else STEP_SECONDS)
         over = shield(quiet, _present(texts, bands)) if quiet and rates else None
         if over is None or rates is None or self._held >= HELD:
-            self._short, self._held, self._debt = False, 0, 0.0
-            return self._plain(texts, bands, self._room(texts), everybody)
+            self._short, self._held, self._passed = False, 0, 0
+            return self._plain(texts, bands, room, everybody)
         if not self._short:
-            self._debt = min(self._long_step, now - over.since)
+            self._credit = -min(self._long_step, now - over.since)
         self._short = True
-        return self._shielded(texts, bands, over, rates)
+        return self._shielded(texts, bands, over, rates, room)
 
     def took(self, seconds: float) -> None:
         """How long the step was."""
         self._long_step = seconds
 
     def _shielded(
-        self, texts: Sequence[TextEntry], bands: Bands, over: Shield, rates: Rates
+        self, texts: Sequence[TextEntry], bands: Bands, over: Shield, rates: Rates, room: int
     ) -> tuple[Spans, Inputs]:
         """A step that is short for those under a shield; the others have turns in what is left."""
 
@@ -72,17 +84,18 @@ class Steps:
         mine = [entry for entry in texts if over.covers(entry.caller)]
         others = [entry for entry in texts if exposed(entry.caller)]
         lists = _with_lists(bands, exposed)
-        room = self._room(texts)
         reads = bool(lists) or any(entry.rest > 1 for entry in others)
         spans, inputs = self._plain(mine, bands, room - reserved(room) * reads, over.covers)
         prefill, decode = counted(spans, inputs)
-        allowed = (self._limits.neighbour_factor - 1) * rates.seconds_for(prefill, decode)
-        left = Allowance(max(0, room - prefill), allowed - self._debt, rates)
-        self._debt = max(0.0, self._debt - allowed)
-        spans += left.take_turns(others)
+        self._credit += (self._limits.neighbour_factor - 1) * rates.seconds_for(prefill, decode)
+        left = Allowance(max(0, room - prefill), self._credit, rates)
+        turns = left.take_turns(others, forced=self._passed >= HELD)
         further = fill(lists, left.tokens, False, exposed)
+        self._passed = self._passed + 1 if others and not turns else 0
         self._held = self._held + 1 if lists and not further else 0
-        return spans, inputs + further
+        saves = self._passed or self._held
+        self._credit = left.seconds if saves else min(0.0, left.seconds)
+        return spans + turns, inputs + further
 
     def _plain(
         self, texts: Sequence[TextEntry], bands: Bands, room: int, wanted: Wanted
@@ -93,8 +106,22 @@ class Steps:
         pieces, inputs = self._divide(prompts, bands, room, wanted)
         return spans + pieces, inputs
 
-    def _room(self, texts: Sequence[TextEntry]) -> int:
-        """Tokens for prompts and inputs beside the next tokens of texts; never none."""
+    def _room(self, texts: Sequence[TextEntry], rates: Rates | None, seconds: float) -> int:
+        """Tokens for prompts and inputs beside the next tokens of texts; never none.
+
+        While there are texts, prompts make a step no longer than `seconds`, or LEAST_TIMES as long
+        as it is without them.
+        """
+        room = self._most(texts)
+        if not texts or rates is None or not rates.prefill:
+            return room
+        decode = sum(entry.rows for entry in texts if entry.rest == 1)
+        without = rates.seconds_for(0, decode)
+        left = max(seconds, LEAST_TIMES * without) - without
+        return min(room, max(MIN_CHUNK, int(left / rates.prefill)))
+
+    def _most(self, texts: Sequence[TextEntry]) -> int:
+        """The same, however long it takes."""
         decode = sum(entry.rows for entry in texts if entry.rest == 1)
         whole = self._limits.step_tokens
         if not decode:

@@ -4,9 +4,9 @@ What quiet tenants have in a step is planned as ever. Whatever else goes into it
 that the step lasts `Limits.neighbour_factor` times as long, by the costs learned: with a factor of
 2, a tenant beside another one is as fast as on half of the machine, and the other one has the other
 half. The step that a newcomer found running is part of that: what it took is missing from what the
-others get next. The text whose last step is longest ago goes first, and gets something however
-little time there is; so each of n texts has a turn within n steps. Where more rows cost no more
-time, as on a GPU with few of them, nobody is left out.
+others get next. The text whose last step is longest ago goes first. Time too short for it is saved
+for the next step, but not for ever: after some steps it gets something however short the time is.
+Where more rows cost no more time, as on a GPU with few of them, nobody is left out.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -69,18 +69,26 @@ class Allowance:
         self.room -= tokens
         self.seconds -= tokens * self.rates.prefill
 
-    def take_turns(self, texts: Sequence[TextEntry]) -> list[tuple[TextEntry, int]]:
-        """What of the texts is computed: next tokens, and prompts in chunks."""
+    def take_turns(
+        self, texts: Sequence[TextEntry], forced: bool = False
+    ) -> list[tuple[TextEntry, int]]:
+        """What of the texts is computed: next tokens, and prompts in chunks.
+
+        Nothing while there is no time for the first of them, or else cheaper ones would use up what
+        it saves for; but something of that one in any case if it is `forced`.
+        """
         spans: list[tuple[TextEntry, int]] = []
         least = min(MIN_CHUNK, self.room)
         for entry in sorted(texts, key=lambda text: text.turn):
-            count = self._count(entry, least, first=not spans)
+            count = self._count(entry, least, first=forced and not spans)
             if count:
                 spans.append((entry, count))
+            elif not spans and (entry.rest == 1 or self.room > 0):
+                break
         return spans
 
     def _count(self, entry: TextEntry, least: int, first: bool) -> int:
-        """Tokens for a text, no fewer than `least` of a prompt; the first one gets some anyway."""
+        """Tokens for a text, no fewer than `least` of a prompt; who is `first` gets some anyway."""
         if entry.rest == 1:
             cost = entry.rows * self.rates.decode
             if self.seconds < cost and not first:

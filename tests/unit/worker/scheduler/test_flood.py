@@ -17,6 +17,8 @@ from lepton_worker.scheduler.rights import MOST_YIELDS
 
 CPU = Rates(overhead=0.03, prefill=0.001, decode=0.003)
 """A step of sixteen texts takes 2.4 times as long as one of a single text."""
+DEAR = Rates(overhead=0.013, prefill=0.0018, decode=0.0029)
+"""A prompt of ordinary length takes as long as eleven steps of a single text."""
 GPU = Rates(overhead=0.02, prefill=0.00002, decode=0.00005)
 SLOTS = 16
 
@@ -101,6 +103,16 @@ def test_the_quiet_tenant_is_slowed_down_by_little_more_than_the_factor(
         assert found.at(place) <= most * alone().at(place)
     assert found.rate >= kept * off().rate
     assert off().at(0.5) > 3.5 * alone().at(0.5)
+
+
+def test_prompts_of_the_flood_are_short_where_they_take_long() -> None:
+    def found(factor: float, flood: float = 10.0) -> Found:
+        return flooded(factor, DEAR, rate=0.65, seconds=230, flood=flood)
+
+    alone = found(2, flood=0)
+    for place in (0.5, 0.95, 0.99):
+        assert found(1.25).at(place) <= 1.6 * alone.at(place)  # 1.3 to 1.5
+    assert found(1.25).rate >= 0.75 * found(0).rate  # 0.79
 
 
 def test_texts_of_the_flood_have_their_turns_and_give_way_seldom() -> None:

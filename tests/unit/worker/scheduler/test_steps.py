@@ -67,7 +67,7 @@ def of(share: Share, tenant: str) -> list[int]:
     [
         (2, CPU, 11),  # 33 alone, and 33 for the others
         (1.5, CPU, 5),
-        (1, CPU, 1),
+        (1, CPU, 0),
         (0, CPU, 15),
         (2, GPU, 15),
         (2, None, 15),  # not known yet
@@ -90,13 +90,42 @@ def test_the_others_take_turns() -> None:
     assert {entry.generated for entry in loud} == {11}
 
 
+def test_what_is_too_little_for_anything_is_saved() -> None:
+    planner = a_planner(a_text("q"), *[a_text("l") for _ in range(15)], factor=1.05)
+    planner._neighbours.served("l", 1000)
+    found = [len(of(run(planner), "l")) for _ in range(6)]
+    assert found == [0, 1, 0, 1, 0, 1]  # 1.65 a step, and a token takes 3
+
+
+def test_the_others_get_something_however_little_time_there_is() -> None:
+    planner = a_planner(a_text("q"), a_text("l", 500), a_text("l"), factor=1)
+    planner._neighbours.served("l", 1000)
+    found = [of(run(planner), "l") for _ in range(2 * HELD + 2)]
+    assert [sum(counts) for counts in found] == [*[0] * HELD, 16, *[0] * HELD, 1]
+
+
+def test_prompts_make_a_step_only_so_long() -> None:
+    quick = Rates(overhead=0.01, prefill=0.001, decode=0.005)
+    slow = Rates(overhead=0.3, prefill=0.02, decode=0.01)
+
+    def read(rates: Rates | None, *others: str) -> int:
+        planner = a_planner(*(a_text(tenant) for tenant in others), rates=rates, factor=0)
+        planner.add(a_text("a", 500))
+        return sum(count for entry, count in run(planner).spans if entry.prompt > 1)
+
+    assert read(None, "a") == 256
+    assert read(quick, "a") == 185  # 15 ms, and 185 up to 200
+    assert read(quick) == 190
+    assert read(slow, "a") == 30  # 0.31 s without any, and twice as much for them
+
+
 def test_prompts_of_the_others_get_shorter_and_those_of_the_quiet_do_not() -> None:
     planner = a_planner(a_text("q"), a_text("l", 1000), a_text("l", 1000))
     assert [of(run(planner), "l") for _ in range(2)] == [[33], [33]]
     planner = a_planner(a_text("q", 1000), a_text("l", 1000), a_text("l"))
-    share = run(planner)  # 256 where anybody goes on, of which an eighth is kept
-    assert of(share, "q") == [224]
-    assert of(share, "l") == [32, 1]
+    share = run(planner)  # 66 fit into the time where anybody goes on, of which 16 are kept
+    assert of(share, "q") == [50]
+    assert of(share, "l") == [16, 1]
 
 
 def test_what_a_newcomer_found_running_is_made_up_for() -> None:

@@ -18,9 +18,9 @@ def a_text(
     return entry
 
 
-def taken(allowance: Allowance, *texts: TextEntry) -> list[tuple[int, int]]:
+def taken(allowance: Allowance, *texts: TextEntry, forced: bool = False) -> list[tuple[int, int]]:
     """Places of the texts that have a turn, and their tokens."""
-    spans = allowance.take_turns(texts)
+    spans = allowance.take_turns(texts, forced)
     return [(texts.index(entry), count) for entry, count in spans]
 
 
@@ -29,13 +29,14 @@ def taken(allowance: Allowance, *texts: TextEntry) -> list[tuple[int, int]]:
     [
         (64, 9, [1, 1, 1, 1], [(0, 1), (1, 1), (2, 1)]),
         (64, 100, [1, 1, 1, 1], [(0, 1), (1, 1), (2, 1), (3, 1)]),
-        (64, 0, [1, 1], [(0, 1)]),  # never nothing
-        (64, -50, [1, 1], [(0, 1)]),
+        (64, 2, [1, 1], []),
+        (64, 10, [500, 1, 1], []),  # saved for the first one
+        (0, 10, [500, 1, 1], [(1, 1), (2, 1)]),  # for which there is no room at all
         (64, 40, [500], [(0, 40)]),
         (64, 400, [500], [(0, 64)]),  # no more than there is room
-        (64, 0, [500], [(0, 16)]),  # never less than a chunk
-        (64, 0, [5], [(0, 5)]),
-        (7, 0, [500], [(0, 7)]),
+        (64, 15, [500], []),  # never less than a chunk
+        (64, 5, [5], [(0, 5)]),
+        (7, 7, [500], [(0, 7)]),
         (0, 100, [500], []),
         (64, 20, [1, 500], [(0, 1), (1, 17)]),
         (64, 18, [1, 500], [(0, 1)]),  # what is left is too little for a chunk
@@ -50,6 +51,24 @@ def test_what_fits_into_room_and_time(
 ) -> None:
     allowance = Allowance(room, seconds, RATES)
     assert taken(allowance, *(a_text(rest) for rest in rests)) == expected
+
+
+@pytest.mark.parametrize(
+    ("room", "seconds", "rests", "expected"),
+    [
+        (64, 0, [1, 1], [(0, 1)]),
+        (64, -50, [1, 1], [(0, 1)]),
+        (64, 0, [500], [(0, 16)]),
+        (64, 0, [5], [(0, 5)]),
+        (7, 0, [500], [(0, 7)]),
+        (64, 10, [500, 1], [(0, 16)]),
+    ],
+)
+def test_who_is_forced_to_gives_the_first_one_something(
+    room: int, seconds: float, rests: list[int], expected: list[tuple[int, int]]
+) -> None:
+    allowance = Allowance(room, seconds, RATES)
+    assert taken(allowance, *(a_text(rest) for rest in rests), forced=True) == expected
 
 
 def test_the_last_turn_longest_ago_goes_first() -> None:
