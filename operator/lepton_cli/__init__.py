@@ -1,1 +1,1 @@
-"""What is tried on a desk, without a cluster; so far the simulation of scaling policies."""
+"""`lepton`: what a person asks about models, from a shell."""
