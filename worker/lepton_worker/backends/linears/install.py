@@ -16,6 +16,7 @@ from lepton_worker.backends.linears.choose import (
     speed_decides,
 )
 from lepton_worker.backends.linears.gate import Drift, drift, outputs
+from lepton_worker.backends.linears.int8_routes import route_words
 from lepton_worker.backends.linears.kernels import features
 from lepton_worker.backends.linears.probe import time_kinds
 from lepton_worker.backends.linears.replace import (
@@ -139,7 +140,9 @@ def _install_integers(module: Any, choice: Choice, facts: Facts) -> Installed:
     count += bool(head) + (replace_linears(module, "float16").count if half else 0)
     trim()
     replaced = Replaced(count, before, held_bytes(module))
-    return Installed(choice.kind, f"{choice.reason}; {found}{head}{words}", replaced, found)
+    route = f", {route_words()}" if choice.kind == "int8" else ""
+    reason = f"{choice.reason}{route}; {found}{head}{words}"
+    return Installed(choice.kind, reason, replaced, found)
 
 
 def _put_back(module: Any, layers: dict[str, Any], half: bool) -> int:

@@ -12,7 +12,8 @@ from lepton_worker.backends.linears import bf16, int4, packed_fp16, packed_fp32
 from lepton_worker.backends.linears.bf16 import Bfloat16
 from lepton_worker.backends.linears.choose import Kind
 from lepton_worker.backends.linears.int4 import GroupedInt4
-from lepton_worker.backends.linears.int8 import Route, RowwiseInt8, best_route
+from lepton_worker.backends.linears.int8 import Route, RowwiseInt8
+from lepton_worker.backends.linears.int8_routes import best_route
 from lepton_worker.backends.linears.kernels import LinearKernel, is_linear, oriented
 from lepton_worker.backends.linears.packed_fp16 import PackedHalf
 from lepton_worker.backends.linears.packed_fp32 import PackedSingle
