@@ -29,6 +29,7 @@ from lepton_worker.backends.linears.replace import (
     trim,
     why_not,
 )
+from lepton_worker.backends.linears.siblings import siblings, watched
 from lepton_worker.request import Task
 
 HEAD_ADDS = 1.1
@@ -122,12 +123,16 @@ def _install_integers(module: Any, choice: Choice, facts: Facts) -> Installed:
     The weights of the down projections are kept until that look, so the peak is above the end.
     What is left of the drift then is told, not judged: the kind was asked for.
     """
-    before, reference = held_bytes(module), outputs(module)
+    before = held_bytes(module)
+    with watched(list(linears(module))) as calls:
+        reference = outputs(module)
+    # For many rows, as encoders have, one product is as good as several.
+    together = siblings(calls) if choice.kind == "int8" and facts.task is Task.GENERATE else []
     spared = heads(module)
     half = facts.largest_weight_abs <= LARGEST_HALF and not why_not("float16")
     names = narrowing(module, spared) if choice.kind == "int8" else []
     down = {name: module.get_submodule(name) for name in names}
-    count = replace_linears(module, choice.kind, spared).count
+    count = replace_linears(module, choice.kind, spared, together).count
     found = drift(reference, outputs(module))
     words = ""
     if down and not found.passes:

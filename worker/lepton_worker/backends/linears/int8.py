@@ -1,6 +1,7 @@
 """int8 weights and activations, with a scale for every row."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,10 +58,26 @@ class RowwiseInt8(LinearKernel):
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         """The product of the normalised rows, by the route's library."""
+        result, step = self._normalised(x)
+        result.mul_(step)
+        return result if self.offset is None else result.add_(self.offset)
+
+    def parts(self, x: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
+        """The product in pieces, which the scale takes apart on its way."""
+        if not x.numel() or x.dtype is not torch.float32:
+            return super().parts(x, sizes)
+        result, step = self._normalised(x)
+        found = [torch.mul(part, step) for part in result.split_with_sizes(list(sizes), -1)]
+        if self.offset is not None:
+            for part, offset in zip(found, self.offset.split_with_sizes(list(sizes)), strict=True):
+                part.add_(offset)
+        return found
+
+    def _normalised(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The product of rows divided by their steps, and the steps [..., 1]."""
         step = x.abs().amax(-1, keepdim=True).clamp_min_(SMALLEST).div_(self.route.levels)
         multiply = self._onednn if self.route.library == "onednn" else self._fbgemm
-        result = multiply(x / step).mul_(step)
-        return result if self.offset is None else result.add_(self.offset)
+        return multiply(x / step), step
 
     def _fbgemm(self, levels: torch.Tensor) -> torch.Tensor:
         operator = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
