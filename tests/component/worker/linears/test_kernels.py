@@ -12,7 +12,14 @@ from transformers.pytorch_utils import Conv1D
 
 from lepton_worker.backends.linears import packed_fp16
 from lepton_worker.backends.linears.choose import Kind
-from lepton_worker.backends.linears.int8 import Route, RowwiseInt8, best_route
+from lepton_worker.backends.linears.int8 import Route, RowwiseInt8
+from lepton_worker.backends.linears.int8_routes import (
+    FBGEMM,
+    ONEDNN,
+    SEVEN_BITS,
+    best_route,
+    why_inexact,
+)
 from lepton_worker.backends.linears.kernels import LinearKernel, features, is_linear
 from lepton_worker.backends.linears.probe import ROWS, time_kinds
 from lepton_worker.backends.linears.replace import make_kernel, why_not
@@ -120,7 +127,10 @@ def test_nobody_can_compute_with_the_stand_in_for_the_weight(kind: Kind) -> None
 def routes() -> list[Route]:
     """Every route that is exact on this machine."""
     best = best_route()
-    return [best, Route("fbgemm", 63)] if isinstance(best, Route) else []
+    if not isinstance(best, Route):
+        return []
+    full = [route for route in (ONEDNN, FBGEMM) if not why_inexact(route)]
+    return [*full, SEVEN_BITS]
 
 
 @pytest.mark.parametrize("route", routes(), ids=str)
@@ -190,7 +200,8 @@ def test_int8_does_not_saturate_at_full_scale(route: Route) -> None:
 @pytest.mark.skipif(not routes(), reason="no int8 here")
 def test_without_vnni_activations_get_seven_bits() -> None:
     code = (
-        "from lepton_worker.backends.linears.int8 import Route, best_route\n"
+        "from lepton_worker.backends.linears.int8 import Route\n"
+        "from lepton_worker.backends.linears.int8_routes import best_route\n"
         "route = best_route()\n"
         "assert route == Route('fbgemm', 63), route\n"
     )

@@ -16,6 +16,7 @@ from lepton_worker.backends.linears.choose import (
     speed_decides,
 )
 from lepton_worker.backends.linears.gate import Drift, drift, outputs
+from lepton_worker.backends.linears.int8_routes import route_words
 from lepton_worker.backends.linears.kernels import features
 from lepton_worker.backends.linears.probe import time_kinds
 from lepton_worker.backends.linears.replace import (
@@ -28,6 +29,7 @@ from lepton_worker.backends.linears.replace import (
     trim,
     why_not,
 )
+from lepton_worker.backends.linears.siblings import siblings, watched
 from lepton_worker.request import Task
 
 HEAD_ADDS = 1.1
@@ -121,12 +123,16 @@ def _install_integers(module: Any, choice: Choice, facts: Facts) -> Installed:
     The weights of the down projections are kept until that look, so the peak is above the end.
     What is left of the drift then is told, not judged: the kind was asked for.
     """
-    before, reference = held_bytes(module), outputs(module)
+    before = held_bytes(module)
+    with watched(list(linears(module))) as calls:
+        reference = outputs(module)
+    # For many rows, as encoders have, one product is as good as several.
+    together = siblings(calls) if choice.kind == "int8" and facts.task is Task.GENERATE else []
     spared = heads(module)
     half = facts.largest_weight_abs <= LARGEST_HALF and not why_not("float16")
     names = narrowing(module, spared) if choice.kind == "int8" else []
     down = {name: module.get_submodule(name) for name in names}
-    count = replace_linears(module, choice.kind, spared).count
+    count = replace_linears(module, choice.kind, spared, together).count
     found = drift(reference, outputs(module))
     words = ""
     if down and not found.passes:
@@ -139,7 +145,9 @@ def _install_integers(module: Any, choice: Choice, facts: Facts) -> Installed:
     count += bool(head) + (replace_linears(module, "float16").count if half else 0)
     trim()
     replaced = Replaced(count, before, held_bytes(module))
-    return Installed(choice.kind, f"{choice.reason}; {found}{head}{words}", replaced, found)
+    route = f", {route_words()}" if choice.kind == "int8" else ""
+    reason = f"{choice.reason}{route}; {found}{head}{words}"
+    return Installed(choice.kind, reason, replaced, found)
 
 
 def _put_back(module: Any, layers: dict[str, Any], half: bool) -> int:

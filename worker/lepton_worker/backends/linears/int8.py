@@ -1,18 +1,17 @@
 """int8 weights and activations, with a scale for every row."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import torch
 
-from lepton_worker.backends.linears.kernels import LinearKernel, first_line, tensor_bytes
+from lepton_worker.backends.linears.kernels import LinearKernel, tensor_bytes
 
 WEIGHT_LEVELS = 127
 SMALLEST = 1e-30
 """Stands in for the largest number of a row that is all zero."""
-PROBE_WIDTH = 256
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,26 @@ class RowwiseInt8(LinearKernel):
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         """The product of the normalised rows, by the route's library."""
+        result, step = self._normalised(x)
+        result.mul_(step)
+        return result if self.offset is None else result.add_(self.offset)
+
+    def parts(self, x: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
+        """The product in pieces, which the scale takes apart on its way."""
+        if not x.numel() or x.dtype is not torch.float32:
+            return super().parts(x, sizes)
+        result, step = self._normalised(x)
+        found = [torch.mul(part, step) for part in result.split_with_sizes(list(sizes), -1)]
+        if self.offset is not None:
+            for part, offset in zip(found, self.offset.split_with_sizes(list(sizes)), strict=True):
+                part.add_(offset)
+        return found
+
+    def _normalised(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The product of rows divided by their steps, and the steps [..., 1]."""
         step = x.abs().amax(-1, keepdim=True).clamp_min_(SMALLEST).div_(self.route.levels)
         multiply = self._onednn if self.route.library == "onednn" else self._fbgemm
-        result = multiply(x / step).mul_(step)
-        return result if self.offset is None else result.add_(self.offset)
+        return multiply(x / step), step
 
     def _fbgemm(self, levels: torch.Tensor) -> torch.Tensor:
         operator = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
@@ -89,32 +104,3 @@ def _fbgemm_packed(weight: torch.Tensor, scales: torch.Tensor) -> Any:
         zeros = torch.zeros(len(weight), dtype=torch.int64)
         levels = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
         return torch.ops.quantized.linear_prepack(levels, None)
-
-
-@cache
-def best_route() -> Route | str:
-    """The route for this machine, or why there is none.
-
-    oneDNN comes first where it is exact at full scale: that is where the CPU has VNNI or AMX, and
-    it is about as fast as fbgemm with one row and up to twice and more as fast with many.
-    Without VNNI oneDNN is several times slower than fbgemm.
-    """
-    fault = ""
-    for route in (Route("onednn", 127), Route("fbgemm", 127), Route("fbgemm", 63)):
-        fault = _fault(route)
-        if not fault:
-            return route
-    return f"this torch cannot run int8 weights here ({fault})"
-
-
-def _fault(route: Route) -> str:
-    """What is wrong with a route: the largest levels have to add up without saturation."""
-    weight = torch.ones(PROBE_WIDTH, PROBE_WIDTH)
-    try:
-        kernel = RowwiseInt8(weight, None, route)
-        results = [kernel(torch.ones(rows, PROBE_WIDTH)) for rows in (1, 5)]
-    except (AttributeError, RuntimeError, TypeError) as error:
-        return first_line(error)
-    if all(torch.allclose(one, torch.tensor(float(PROBE_WIDTH)), rtol=1e-3) for one in results):
-        return ""
-    return f"{route.library} saturates with {route.levels} levels"

@@ -2,9 +2,9 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,7 +33,7 @@ class LinearKernel(nn.Module, ABC):
     `weight` is only a description: some modules of transformers look at its dtype or device.
     """
 
-    kind: ClassVar[Kind]
+    kind: Kind
     bytes: int
     """What the kernel holds, in bytes."""
 
@@ -49,6 +49,10 @@ class LinearKernel(nn.Module, ABC):
         if x.dtype is not torch.float32:
             return self.compute(x.float()).to(x.dtype)
         return self.compute(x)
+
+    def parts(self, x: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
+        """The product in pieces of so many outputs, each in memory of its own order."""
+        return [part.contiguous() for part in self.forward(x).split_with_sizes(list(sizes), -1)]
 
     @abstractmethod
     def compute(self, x: torch.Tensor) -> torch.Tensor:

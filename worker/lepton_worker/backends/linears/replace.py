@@ -1,7 +1,7 @@
 """Kernels in place of the linear layers of a loaded module."""
 
 import ctypes
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,12 @@ from lepton_worker.backends.linears import bf16, int4, packed_fp16, packed_fp32
 from lepton_worker.backends.linears.bf16 import Bfloat16
 from lepton_worker.backends.linears.choose import Kind
 from lepton_worker.backends.linears.int4 import GroupedInt4
-from lepton_worker.backends.linears.int8 import Route, RowwiseInt8, best_route
+from lepton_worker.backends.linears.int8 import Route, RowwiseInt8
+from lepton_worker.backends.linears.int8_routes import best_route
 from lepton_worker.backends.linears.kernels import LinearKernel, is_linear, oriented
 from lepton_worker.backends.linears.packed_fp16 import PackedHalf
 from lepton_worker.backends.linears.packed_fp32 import PackedSingle
+from lepton_worker.backends.linears.siblings import shares
 from lepton_worker.errors import InvalidSetting
 
 
@@ -32,11 +34,17 @@ class Replaced:
     bytes_after: int
 
 
-def replace_linears(module: nn.Module, kind: Kind, skip: Collection[str] = ()) -> Replaced:
+def replace_linears(
+    module: nn.Module,
+    kind: Kind,
+    skip: Collection[str] = (),
+    together: Collection[tuple[str, ...]] = (),
+) -> Replaced:
     """Put kernels of a kind in place of the linear layers, one after the other.
 
-    `skip` has names as `named_modules` gives them, whole or their last parts. Each layer's own
-    weights are let go before the next is packed, so the peak is one layer above the start. Layers
+    `skip` has names as `named_modules` gives them, whole or their last parts. Layers that are named
+    together share a kernel, unless one of them stays. Each layer's own weights are let go before
+    the next is packed, so the peak is one kernel above the start. Layers
     that `is_linear` does not know stay, and those whose sizes the kind does not take. Raises
     InvalidSetting if the machine cannot run the kind.
     """
@@ -52,8 +60,10 @@ def replace_linears(module: nn.Module, kind: Kind, skip: Collection[str] = ()) -
         for name, layer in linears(module)
         if not is_named(name, skip) and (kind != "int4" or int4.fits(layer))
     ]
-    for name in names:
-        put(module, name, make_kernel(module.get_submodule(name), kind))
+    joined = [group for group in together if set(group) <= set(names)]
+    alone = set(names).difference(*joined)
+    for group in (*joined, *((name,) for name in names if name in alone)):
+        _pack(module, group, kind)
     trim()
     return Replaced(len(names), before, held_bytes(module))
 
@@ -81,6 +91,15 @@ def make_kernel(layer: nn.Module, kind: Kind) -> LinearKernel:
     """A kernel with the weights of a layer; the machine has to be able to run the kind."""
     weight, bias = oriented(layer)
     return MAKERS[kind](weight, bias)
+
+
+def _pack(module: nn.Module, names: Sequence[str], kind: Kind) -> None:
+    layers = [module.get_submodule(name) for name in names]
+    if len(layers) == 1:
+        put(module, names[0], make_kernel(layers[0], kind))
+        return
+    for name, share in zip(names, shares(layers, MAKERS[kind]), strict=True):
+        put(module, name, share)
 
 
 def put(module: nn.Module, name: str, new: nn.Module) -> None:
