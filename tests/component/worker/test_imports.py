@@ -38,6 +38,25 @@ def test_an_engine_imports_no_compiler() -> None:
     assert "torch._inductor" not in names
 
 
+def test_an_engine_imports_nothing_for_models_over_several_processes() -> None:
+    asked = """
+assert "torch.distributed.tensor" not in sys.modules
+print(torch.distributed.is_available())
+"""
+    assert run(AHEAD + asked) == "True\n"
+
+
+def test_a_table_that_is_read_once_is_what_reading_it_again_gives() -> None:
+    asked = """
+import transformers.models as models
+from transformers.utils import import_utils
+again = import_utils.define_import_structure.__wrapped__(models.__file__)
+plain = import_utils._LazyModule("again", models.__file__, again)
+print(plain._class_to_module == models._class_to_module and plain._modules == models._modules)
+"""
+    assert run(AHEAD + asked) == "True\n"
+
+
 def test_marks_reach_the_compiler_when_it_is_imported_after_all() -> None:
     asked = """
 import torch._dynamo

@@ -7,7 +7,7 @@ when it is loaded.
 import contextlib
 import importlib
 
-from lepton_worker.backends.compiler_later import compiler_later
+from lepton_worker.backends.light_imports import light_imports
 
 IMPORTED = (
     "lepton_worker.backends.native.backend",
@@ -17,7 +17,7 @@ IMPORTED = (
 
 
 def _prepare() -> None:
-    with compiler_later():
+    with light_imports():
         for module in IMPORTED:
             importlib.import_module(module)
     # transformers compiles a thousand patterns of weights' names when it loads its first model, and
