@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from lepton_worker.backends.linears.choose import (
     LARGEST_HALF,
     PACKED,
@@ -79,9 +81,15 @@ def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:
     )
     wanted = candidates(asked, facts)
     if {"float16", "int8", "int4"} & set(wanted):
-        sizes = (float(item.abs().amax()) for item in weights if item.numel())
+        sizes = (largest(item) for item in weights if item.numel())
         facts = replace(facts, largest_weight_abs=max(sizes, default=0.0))
     return replace(facts, operators_available={kind: why_not(kind) for kind in wanted})
+
+
+def largest(weight: torch.Tensor) -> float:
+    """The largest absolute value, read once: `abs()` would write all of it anew."""
+    low, high = torch.aminmax(weight)
+    return max(-float(low), float(high))
 
 
 def candidates(asked: Asked, facts: Facts) -> list[Kind]:
