@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,19 @@ def test_an_engine_imports_no_compiler() -> None:
     assert "torch._C" in names
     assert "torch._dynamo" not in names
     assert "torch._inductor" not in names
+
+
+def test_a_loaded_engine_has_imported_no_compiler(samples: Path) -> None:
+    asked = f"""
+from pathlib import Path
+from lepton_worker.engine.load import load
+from lepton_worker.engine.messages import Source
+from lepton_worker.settings import read_settings
+folder = {str(samples / "llama")!r}
+load(read_settings({{"source": folder}}, {{}}), Source(Path(folder)), lambda phase, seconds: None)
+print("torch._dynamo" in sys.modules)
+"""
+    assert run(AHEAD + asked) == "False\n"
 
 
 def test_an_engine_imports_nothing_for_models_over_several_processes() -> None:
