@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from lepton_worker.backends.sampling.beams import BeamSearch
 from lepton_worker.errors import RequestError
@@ -202,3 +202,12 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give everything back."""
+
+
+@runtime_checkable
+class Unfinished(Protocol):
+    """A backend whose `load` may leave work that makes steps faster and changes no answer."""
+
+    def go_on(self) -> bool:
+        """Do a piece of it, as long as a step at most but for the last ones; False when none is
+        left. From the engine's thread, between steps."""

@@ -46,13 +46,15 @@ class Installed:
     drift: Drift | None = None
 
 
-def install_linears(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Installed:
+def install_linears(
+    module: Any, asked: Asked, task: Task, checkpoint_dtype: str, later: bool = False
+) -> Installed:
     """Choose kernels for a loaded module and put them in; raises nothing that is the machine's.
 
     Has to come before adapters are loaded. int8 and int4 spare heads that tell labels, and one that
     makes logits of a vocabulary where the outputs move too far with int8 there; where they do
     already without, int8 spares the layers that lead back from the wide part of each block. What is
-    spared becomes float16.
+    spared becomes float16. With `later`, float16 weights are left to be packed by `Packing`.
     """
     facts = look(module, asked, task, checkpoint_dtype)
     if needs_timings(asked, facts):
@@ -61,7 +63,8 @@ def install_linears(module: Any, asked: Asked, task: Task, checkpoint_dtype: str
     choice = choose_linear(asked, facts)
     if choice.kind == "int8" or choice.kind == "int4":
         return _install_integers(module, choice, facts)
-    return Installed(choice.kind, choice.reason, replace_linears(module, choice.kind))
+    replaced = replace_linears(module, choice.kind, later=later)
+    return Installed(choice.kind, choice.reason, replaced)
 
 
 def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:

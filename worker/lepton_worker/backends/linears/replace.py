@@ -14,6 +14,7 @@ from lepton_worker.backends.linears.choose import Kind
 from lepton_worker.backends.linears.int4 import GroupedInt4
 from lepton_worker.backends.linears.int8 import Route, RowwiseInt8, best_route
 from lepton_worker.backends.linears.kernels import LinearKernel, is_linear, oriented
+from lepton_worker.backends.linears.later_half import HalfLater
 from lepton_worker.backends.linears.packed_fp16 import PackedHalf
 from lepton_worker.backends.linears.packed_fp32 import PackedSingle
 from lepton_worker.errors import InvalidSetting
@@ -32,13 +33,16 @@ class Replaced:
     bytes_after: int
 
 
-def replace_linears(module: nn.Module, kind: Kind, skip: Collection[str] = ()) -> Replaced:
+def replace_linears(
+    module: nn.Module, kind: Kind, skip: Collection[str] = (), later: bool = False
+) -> Replaced:
     """Put kernels of a kind in place of the linear layers, one after the other.
 
     `skip` has names as `named_modules` gives them, whole or their last parts. Each layer's own
     weights are let go before the next is packed, so the peak is one layer above the start. Layers
-    that `is_linear` does not know stay, and those whose sizes the kind does not take. Raises
-    InvalidSetting if the machine cannot run the kind.
+    that `is_linear` does not know stay, and those whose sizes the kind does not take. With `later`
+    float16 is left to be packed by `Packing`. Raises InvalidSetting if the machine cannot run the
+    kind.
     """
     before = held_bytes(module)
     if kind == "none":
@@ -53,7 +57,10 @@ def replace_linears(module: nn.Module, kind: Kind, skip: Collection[str] = ()) -
         if not is_named(name, skip) and (kind != "int4" or int4.fits(layer))
     ]
     for name in names:
-        put(module, name, make_kernel(module.get_submodule(name), kind))
+        layer = module.get_submodule(name)
+        waits = later and kind == "float16"
+        put(module, name, HalfLater.of(layer) if waits else make_kernel(layer, kind))
+        del layer
     trim()
     return Replaced(len(names), before, held_bytes(module))
 

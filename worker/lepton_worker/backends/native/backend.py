@@ -15,6 +15,7 @@ from lepton_worker.backends.base import (
     Span,
 )
 from lepton_worker.backends.linears.install import Installed, install_linears
+from lepton_worker.backends.linears.later_half import Packing
 from lepton_worker.backends.linears.lora import Adapters
 from lepton_worker.backends.native import decoder_parity, seq2seq_parity
 from lepton_worker.backends.native.decoder import SlotDecoder, TextDecoder
@@ -62,6 +63,7 @@ class NativeBackend:
         self._encoder: GroupedEncoder | None = None
         self._decoder: TextDecoder | SideBySide | None = None
         self._adapters: Adapters | None = None
+        self._packing = Packing(())
 
     def load(self, order: LoadOrder) -> Model:
         """Load a folder in `save_pretrained` format, and choose how it runs best here."""
@@ -99,7 +101,9 @@ class NativeBackend:
             return self._open_stock(loaded, order, choices, refusal)
         choices["kv"] = kept
         choices["backend"] = "native: gives the same logits as stock transformers"
-        self._quantized(loaded, order, choices)
+        # The cost of guesses is measured at load, by the kernels that will be used.
+        self._quantized(loaded, order, choices, later=order.speculation.method == "none")
+        self._packing = Packing(loaded.module.modules())
         facts = loaded.facts
         assistant = load_assistant(order, facts)
         size = sum(
@@ -156,8 +160,14 @@ class NativeBackend:
 
     def _room(self, order: LoadOrder, size: int, longest: int, choices: dict[str, str]) -> int:
         """Tokens of `size` bytes that may have state, for texts of at most `longest`."""
-        limit, held = memory_of(choose_device(order.device), order.memory, resident_bytes())
+        device, wanted = choose_device(order.device), order.slots * longest
+        limit, held = memory_of(device, order.memory, resident_bytes())
         tokens = cache_tokens(limit, held, size, order.slots, longest)
+        if tokens < wanted:
+            # What packing gives back is wanted for the state of texts.
+            self._packing.finish()
+            limit, held = memory_of(device, order.memory, resident_bytes())
+            tokens = cache_tokens(limit, held, size, order.slots, longest)
         choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"
         return tokens
 
@@ -181,10 +191,12 @@ class NativeBackend:
         self._stock = TransformersBackend()
         return self._stock.use(loaded, order)
 
-    def _quantized(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Installed:
+    def _quantized(
+        self, loaded: Loaded, order: LoadOrder, choices: dict[str, str], later: bool = False
+    ) -> Installed:
         """Replace linear layers as asked for, before anybody looks at them."""
         stored = stored_dtype(order.folder) or loaded.facts.dtype
-        done = install_linears(loaded.module, order.quantization, order.task, stored)
+        done = install_linears(loaded.module, order.quantization, order.task, stored, later)
         choices["quantization"] = f"{done.kind}: {done.reason}"
         return done
 
@@ -223,6 +235,10 @@ class NativeBackend:
         return any(isinstance(outcome, RequestError) for outcome in outcomes)
 
     # -------------------------------------------------------------- work
+    def go_on(self) -> bool:
+        """Pack one more layer, where loading left that for later."""
+        return self._packing.go_on()
+
     def encode(self, inputs: Sequence[EncodeInput]) -> list[Vector | RequestError]:
         """All in packed rows, or in padded groups."""
         assert self._encoder is not None, "encode on a model that generates"
