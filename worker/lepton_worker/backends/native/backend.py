@@ -41,7 +41,7 @@ from lepton_worker.backends.transformers.loading import (
 from lepton_worker.backends.transformers.seq2seq_facts import beams, beginning, most_beams
 from lepton_worker.errors import InvalidSetting, RequestError, TaskNotSupported, WeightsCorrupt
 from lepton_worker.limits import resident_bytes
-from lepton_worker.model import Model
+from lepton_worker.model import Model, Verdicts
 from lepton_worker.request import Sampling, Task, Tokens, Vector
 
 ROUNDED = 2e-2
@@ -96,13 +96,14 @@ class NativeBackend:
         if loaded.facts.encoder_decoder:
             return self._open_encoder_decoder(loaded, order, choices)
         paging, kept = choose_paging(loaded, order.kv)
-        refusal = None if paging else decoder_parity.check(loaded)
+        known = paging or order.verdicts.packed
+        refusal = None if known else decoder_parity.check(loaded)
         if refusal is not None:
             return self._open_stock(loaded, order, choices, refusal)
         choices["kv"] = kept
         choices["backend"] = "native: gives the same logits as stock transformers"
         # The cost of guesses is measured at load, by the kernels that will be used.
-        self._quantized(loaded, order, choices, later=order.speculation.method == "none")
+        done = self._quantized(loaded, order, choices, order.speculation.method == "none")
         self._packing = Packing(loaded.module.modules())
         facts = loaded.facts
         assistant = load_assistant(order, facts)
@@ -116,7 +117,9 @@ class NativeBackend:
         decoder.drafts, choices["speculation"] = open_drafts(
             decoder, facts, order, assistant, tokens
         )
-        return self._decoding(facts, order, tokens)
+        timings = {kind: dict(seconds) for kind, seconds in done.timings.items()}
+        verdicts = Verdicts(packed=paging is None, timings=timings)
+        return dataclasses.replace(self._decoding(facts, order, tokens), verdicts=verdicts)
 
     def _over(
         self,
@@ -196,7 +199,9 @@ class NativeBackend:
     ) -> Installed:
         """Replace linear layers as asked for, before anybody looks at them."""
         stored = stored_dtype(order.folder) or loaded.facts.dtype
-        done = install_linears(loaded.module, order.quantization, order.task, stored, later)
+        timings = order.verdicts.timings
+        asked, task = order.quantization, order.task
+        done = install_linears(loaded.module, asked, task, stored, later, timings)
         choices["quantization"] = f"{done.kind}: {done.reason}"
         return done
 
