@@ -138,6 +138,18 @@ class Pooling:
 
 
 @dataclass(frozen=True)
+class Verdicts:
+    """What trials at load found, and another load of the same files need not try again.
+
+    `packed` says that packed steps gave the logits of stock transformers. `timings` are seconds per
+    call of linear kernels, by kind and number of rows; empty where none were timed.
+    """
+
+    packed: bool = False
+    timings: dict[str, dict[int, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Model:
     """A loaded model, as everything outside its backend sees it.
 
@@ -151,7 +163,8 @@ class Model:
     an encoder-decoder for its tasks. `encoder_decoder` says that prompt and answer have lengths of
     their own, each `max_length` at most; `languages` are the tokens of those that it writes, by
     name, and `task_defaults` what it says of generation for single tasks, by the names of their
-    `prompts`. `choices` has what was left to the worker, with the reason for what it chose.
+    `prompts`. `choices` has what was left to the worker, with the reason for what it chose;
+    `verdicts` spare the next engine the trials behind them.
     """
 
     task: Task
@@ -180,3 +193,4 @@ class Model:
     languages: dict[str, int] = field(default_factory=dict)
     task_defaults: dict[str, GenerationDefaults] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
+    verdicts: Verdicts = field(default_factory=Verdicts)

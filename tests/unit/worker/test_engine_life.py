@@ -28,7 +28,7 @@ from lepton_worker.errors import (
     SourceNotFound,
 )
 from lepton_worker.metrics import Metrics
-from lepton_worker.model import Model
+from lepton_worker.model import Model, Verdicts
 
 
 async def test_a_lost_device_fails_what_is_in_hand_and_ends_the_engine(
@@ -94,6 +94,28 @@ async def test_an_engine_starts_before_its_files_are_there(echo_model: Model) ->
     source.set_result(Source(Path("somewhere")))
     await loading
     assert folders == [Path("somewhere")]
+    await engine.close()
+
+
+async def test_a_new_engine_is_told_what_the_lost_one_had_found(echo_model: Model) -> None:
+    found = Verdicts(packed=True, timings={"float32": {1: 0.5}})
+    told: list[ToEngine] = []
+
+    def main(port: Port) -> None:
+        told.extend(port.take(wait=True))
+        port.send([Ready(dataclasses.replace(echo_model, verdicts=found))])
+        if len(told) == 1:
+            raise SystemError("broken")
+        Core(GatedBackend().free(), echo_model, port).run()
+
+    engine = Engine(ThreadLink(main), 8, Metrics("m", CollectorRegistry()))
+    source: asyncio.Future[Source] = asyncio.get_running_loop().create_future()
+    source.set_result(Source(Path("somewhere")))
+    await engine.load(lambda name, seconds: None, source)
+    assert engine.lost is not None
+    await engine.lost
+    await engine.load(lambda name, seconds: None, source)
+    assert told == [Source(Path("somewhere")), Source(Path("somewhere"), verdicts=found)]
     await engine.close()
 
 

@@ -7,6 +7,8 @@ when it is loaded.
 import contextlib
 import importlib
 
+from lepton_worker.backends.light_imports import light_imports
+
 IMPORTED = (
     "lepton_worker.backends.native.backend",
     "lepton_worker.backends.transformers.families",
@@ -15,8 +17,9 @@ IMPORTED = (
 
 
 def _prepare() -> None:
-    for module in IMPORTED:
-        importlib.import_module(module)
+    with light_imports():
+        for module in IMPORTED:
+            importlib.import_module(module)
     # transformers compiles a thousand patterns of weights' names when it loads its first model, and
     # keeps them. Only time is lost where another version has no such function.
     with contextlib.suppress(ImportError, AttributeError, TypeError):

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from lepton_worker.backends.sampling.beams import BeamSearch
 from lepton_worker.errors import RequestError
-from lepton_worker.model import Model, Pooling
+from lepton_worker.model import Model, Pooling, Verdicts
 from lepton_worker.request import GenerateJob, Sampling, Task, TokenLogprob, Tokens, Vector
 
 Quantization: TypeAlias = Literal["auto", "none", "float16", "int8", "int4", "bfloat16"]
@@ -40,7 +40,8 @@ class LoadOrder:
     `device`, `dtype` and `quantization` may be `auto`; `threads` is for the CPU. `memory` is the
     most that the process may use, in bytes. `slots` is how many texts may run at once,
     `step_tokens` how many tokens one step computes (0: the backend finds out). `folder` has been
-    checked; backends that load nothing ignore it.
+    checked; backends that load nothing ignore it. `verdicts` are of an earlier load of the same
+    order.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class LoadOrder:
     step_tokens: int = 0
     pooling: Pooling = field(default_factory=Pooling)
     speculation: Speculation = field(default_factory=Speculation)
+    verdicts: Verdicts = field(default_factory=Verdicts)
 
 
 @dataclass(eq=False)
@@ -202,3 +204,12 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give everything back."""
+
+
+@runtime_checkable
+class Unfinished(Protocol):
+    """A backend whose `load` may leave work that makes steps faster and changes no answer."""
+
+    def go_on(self) -> bool:
+        """Do a piece of it, as long as a step at most but for the last ones; False when none is
+        left. From the engine's thread, between steps."""

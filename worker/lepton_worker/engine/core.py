@@ -13,6 +13,7 @@ from lepton_worker.backends.base import Backend, EncodeInput, Progress, Span
 from lepton_worker.engine.asked import Asked
 from lepton_worker.engine.budget import happened, limits_of
 from lepton_worker.engine.entries import Entry, entry_of, list_of, run_of, text_of
+from lepton_worker.engine.later import Later
 from lepton_worker.engine.link import Port
 from lepton_worker.engine.messages import (
     LATE,
@@ -78,6 +79,7 @@ class Core:
     ) -> None:
         self._backend = backend
         self._asked = Asked(backend)
+        self._later = Later(backend)
         self._port = port
         self._clock = clock
         self._costs = Costs()
@@ -94,10 +96,12 @@ class Core:
         """Take, step, tell, until told to stop; raises Closed when the front is gone."""
         try:
             while True:
-                self.take(wait=not self._entries)
+                self.take(wait=not self._entries and not self._later.due)
                 if self._entries:
                     self.step()
+                    self._later.stepped()
                 self._tell()
+                self._later.go_on()
         except Stopped:
             self._backend.close()
 

@@ -4,6 +4,7 @@ All state lives on the event loop; nothing here waits for a computation.
 """
 
 import asyncio
+import dataclasses
 import itertools
 import logging
 import time
@@ -86,7 +87,7 @@ class Engine:
         """Start the engine and wait for its model; raises LoadError.
 
         The engine is told of the model's folder as soon as `source` has it. A second time after
-        the engine was lost: what is in hand goes to the new one.
+        the engine was lost: what is in hand goes to the new one, with what the first one found.
         """
         loop = asyncio.get_running_loop()
         self._record = record
@@ -94,7 +95,10 @@ class Engine:
         self.lost = loop.create_future()
         self._link.open(self.receive, self._gone)
         if source is not None:
-            self._link.send(await source)
+            found = await source
+            if self._model is not None:
+                found = dataclasses.replace(found, verdicts=self._model.verdicts)
+            self._link.send(found)
         model = await self._ready
         if self._model is None:
             self._admission = Admission(Bounds(self._max_waiting, model.cache_tokens, model.slots))

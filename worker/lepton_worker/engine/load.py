@@ -64,6 +64,7 @@ def load(
             kv=cast(Kv, settings.kv),
             cuda_graphs=cast(CudaGraphs, settings.cuda_graphs),
             slots=settings.max_batch_size,
+            verdicts=source.verdicts,
             speculation=Speculation(
                 cast(Method, settings.speculation), source.assistant, settings.speculation_tokens
             ),

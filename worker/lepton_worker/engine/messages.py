@@ -1,11 +1,11 @@
 """What the front and the engine tell each other; plain values, so that they can cross a process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from lepton_worker.errors import LeptonError, LoadError, RequestError
-from lepton_worker.model import Model
+from lepton_worker.model import Model, Verdicts
 from lepton_worker.request import (
     NO_OBJECTIVES,
     Caller,
@@ -58,10 +58,11 @@ class Stop:
 @dataclass(frozen=True)
 class Source:
     """Where the model's files are, and those of its assistant: the first message to an engine that
-    loads any."""
+    loads any. `verdicts` are those of the engine before, if there was one."""
 
     folder: Path
     assistant: Path | None = None
+    verdicts: Verdicts = field(default_factory=Verdicts)
 
 
 ToEngine: TypeAlias = Submit | Cancel | Ask | Stop | Source

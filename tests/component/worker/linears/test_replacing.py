@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lepton_worker.backends.linears import install, replace
+from lepton_worker.backends.linears import choose, install, replace
 from lepton_worker.backends.linears.choose import Kind
 from lepton_worker.backends.linears.gate import Drift, drift, outputs
 from lepton_worker.backends.linears.install import heads, install_linears, narrowing
@@ -245,3 +245,18 @@ def test_not_a_number_does_not_pass_the_gate() -> None:
     assert drift(good, good).passes
     assert not drift(good, [torch.full((3,), float("nan"))]).passes
     assert not drift(good, [torch.tensor([1.0, 1.0, 1.5])]).passes
+
+
+def test_kernels_that_were_timed_before_are_not_timed_again(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "AUTO_FROM", 0)
+    first = install_linears(tiny("llama"), "auto", Task.GENERATE, "float32")
+    assert {"float32", "float16"} <= set(first.timings)
+    monkeypatch.setattr(install, "time_kinds", None)
+    second = install_linears(tiny("llama"), "auto", Task.GENERATE, "float32", timings=first.timings)
+    assert (second.kind, second.reason) == (first.kind, first.reason)
+    # What decides is the timings that are handed over.
+    slow = {kind: dict.fromkeys((1, 4, 16), 1.0) for kind in first.timings}
+    third = install_linears(tiny("llama"), "auto", Task.GENERATE, "float32", timings=slow)
+    assert third.kind == "none"

@@ -1,7 +1,9 @@
 """From what was asked to a module with its kernels in place."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import torch
 
 from lepton_worker.backends.linears.choose import (
     LARGEST_HALF,
@@ -10,6 +12,7 @@ from lepton_worker.backends.linears.choose import (
     Choice,
     Facts,
     Kind,
+    Timings,
     choose_linear,
     may_round,
     needs_timings,
@@ -38,30 +41,41 @@ HEAD_ADDS = 1.1
 
 @dataclass(frozen=True)
 class Installed:
-    """What was done, and why in a sentence for users; `drift` where it was measured."""
+    """What was done, and why in a sentence for users; `drift` where it was measured, `timings`
+    where the choice depends on them."""
 
     kind: Kind
     reason: str
     replaced: Replaced
     drift: Drift | None = None
+    timings: Timings = field(default_factory=dict)
 
 
-def install_linears(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Installed:
+def install_linears(
+    module: Any,
+    asked: Asked,
+    task: Task,
+    checkpoint_dtype: str,
+    later: bool = False,
+    timings: Timings | None = None,
+) -> Installed:
     """Choose kernels for a loaded module and put them in; raises nothing that is the machine's.
 
     Has to come before adapters are loaded. int8 and int4 spare heads that tell labels, and one that
     makes logits of a vocabulary where the outputs move too far with int8 there; where they do
     already without, int8 spares the layers that lead back from the wide part of each block. What is
-    spared becomes float16.
+    spared becomes float16. With `later`, float16 weights are left to be packed by `Packing`.
+    `timings` are those of an earlier time, if there are any.
     """
     facts = look(module, asked, task, checkpoint_dtype)
     if needs_timings(asked, facts):
         able: list[Kind] = [kind for kind in candidates(asked, facts) if not why_not(kind)]
-        facts = replace(facts, timings=time_kinds(able))
+        facts = replace(facts, timings=timings or time_kinds(able))
     choice = choose_linear(asked, facts)
     if choice.kind == "int8" or choice.kind == "int4":
-        return _install_integers(module, choice, facts)
-    return Installed(choice.kind, choice.reason, replace_linears(module, choice.kind))
+        return replace(_install_integers(module, choice, facts), timings=facts.timings)
+    replaced = replace_linears(module, choice.kind, later=later)
+    return Installed(choice.kind, choice.reason, replaced, timings=facts.timings)
 
 
 def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:
@@ -81,9 +95,15 @@ def look(module: Any, asked: Asked, task: Task, checkpoint_dtype: str) -> Facts:
     )
     wanted = candidates(asked, facts)
     if {"float16", "int8", "int4"} & set(wanted):
-        sizes = (float(item.abs().amax()) for item in weights if item.numel())
+        sizes = (largest(item) for item in weights if item.numel())
         facts = replace(facts, largest_weight_abs=max(sizes, default=0.0))
     return replace(facts, operators_available={kind: why_not(kind) for kind in wanted})
+
+
+def largest(weight: torch.Tensor) -> float:
+    """The largest absolute value, read once: `abs()` would write all of it anew."""
+    low, high = torch.aminmax(weight)
+    return max(-float(low), float(high))
 
 
 def candidates(asked: Asked, facts: Facts) -> list[Kind]:

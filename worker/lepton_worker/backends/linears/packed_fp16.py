@@ -20,6 +20,10 @@ class PackedHalf(LinearKernel):
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__(weight)
+        self.pack(weight, bias)
+
+    def pack(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """Keep weights and bias in fbgemm's form."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.packed: Any = torch.ops.quantized.linear_prepack_fp16(weight, bias)

@@ -15,6 +15,7 @@ from lepton_worker.backends.linears.int4 import GroupedInt4
 from lepton_worker.backends.linears.int8 import Route, RowwiseInt8
 from lepton_worker.backends.linears.int8_routes import best_route
 from lepton_worker.backends.linears.kernels import LinearKernel, is_linear, oriented
+from lepton_worker.backends.linears.later_half import HalfLater
 from lepton_worker.backends.linears.packed_fp16 import PackedHalf
 from lepton_worker.backends.linears.packed_fp32 import PackedSingle
 from lepton_worker.backends.linears.siblings import shares
@@ -39,14 +40,15 @@ def replace_linears(
     kind: Kind,
     skip: Collection[str] = (),
     together: Collection[tuple[str, ...]] = (),
+    later: bool = False,
 ) -> Replaced:
     """Put kernels of a kind in place of the linear layers, one after the other.
 
     `skip` has names as `named_modules` gives them, whole or their last parts. Layers that are named
     together share a kernel, unless one of them stays. Each layer's own weights are let go before
-    the next is packed, so the peak is one kernel above the start. Layers
-    that `is_linear` does not know stay, and those whose sizes the kind does not take. Raises
-    InvalidSetting if the machine cannot run the kind.
+    the next is packed, so the peak is one kernel above the start. Layers that `is_linear` does not
+    know stay, and those whose sizes the kind does not take. With `later` float16 is left to be
+    packed by `Packing`. Raises InvalidSetting if the machine cannot run the kind.
     """
     before = held_bytes(module)
     if kind == "none":
@@ -63,7 +65,7 @@ def replace_linears(
     joined = [group for group in together if set(group) <= set(names)]
     alone = set(names).difference(*joined)
     for group in (*joined, *((name,) for name in names if name in alone)):
-        _pack(module, group, kind)
+        _pack(module, group, kind, later)
     trim()
     return Replaced(len(names), before, held_bytes(module))
 
@@ -93,10 +95,11 @@ def make_kernel(layer: nn.Module, kind: Kind) -> LinearKernel:
     return MAKERS[kind](weight, bias)
 
 
-def _pack(module: nn.Module, names: Sequence[str], kind: Kind) -> None:
+def _pack(module: nn.Module, names: Sequence[str], kind: Kind, later: bool) -> None:
     layers = [module.get_submodule(name) for name in names]
     if len(layers) == 1:
-        put(module, names[0], make_kernel(layers[0], kind))
+        waits = later and kind == "float16"
+        put(module, names[0], HalfLater.of(layers[0]) if waits else make_kernel(layers[0], kind))
         return
     for name, share in zip(names, shares(layers, MAKERS[kind]), strict=True):
         put(module, name, share)

@@ -15,6 +15,7 @@ from lepton_worker.backends.base import (
     Span,
 )
 from lepton_worker.backends.linears.install import Installed, install_linears
+from lepton_worker.backends.linears.later_half import Packing
 from lepton_worker.backends.linears.lora import Adapters
 from lepton_worker.backends.native import decoder_parity, seq2seq_parity
 from lepton_worker.backends.native.decoder import SlotDecoder, TextDecoder
@@ -40,7 +41,7 @@ from lepton_worker.backends.transformers.loading import (
 from lepton_worker.backends.transformers.seq2seq_facts import beams, beginning, most_beams
 from lepton_worker.errors import InvalidSetting, RequestError, TaskNotSupported, WeightsCorrupt
 from lepton_worker.limits import resident_bytes
-from lepton_worker.model import Model
+from lepton_worker.model import Model, Verdicts
 from lepton_worker.request import Sampling, Task, Tokens, Vector
 
 ROUNDED = 2e-2
@@ -62,6 +63,7 @@ class NativeBackend:
         self._encoder: GroupedEncoder | None = None
         self._decoder: TextDecoder | SideBySide | None = None
         self._adapters: Adapters | None = None
+        self._packing = Packing(())
 
     def load(self, order: LoadOrder) -> Model:
         """Load a folder in `save_pretrained` format, and choose how it runs best here."""
@@ -94,12 +96,15 @@ class NativeBackend:
         if loaded.facts.encoder_decoder:
             return self._open_encoder_decoder(loaded, order, choices)
         paging, kept = choose_paging(loaded, order.kv)
-        refusal = None if paging else decoder_parity.check(loaded)
+        known = paging or order.verdicts.packed
+        refusal = None if known else decoder_parity.check(loaded)
         if refusal is not None:
             return self._open_stock(loaded, order, choices, refusal)
         choices["kv"] = kept
         choices["backend"] = "native: gives the same logits as stock transformers"
-        self._quantized(loaded, order, choices)
+        # The cost of guesses is measured at load, by the kernels that will be used.
+        done = self._quantized(loaded, order, choices, order.speculation.method == "none")
+        self._packing = Packing(loaded.module.modules())
         facts = loaded.facts
         assistant = load_assistant(order, facts)
         size = sum(
@@ -112,7 +117,9 @@ class NativeBackend:
         decoder.drafts, choices["speculation"] = open_drafts(
             decoder, facts, order, assistant, tokens
         )
-        return self._decoding(facts, order, tokens)
+        timings = {kind: dict(seconds) for kind, seconds in done.timings.items()}
+        verdicts = Verdicts(packed=paging is None, timings=timings)
+        return dataclasses.replace(self._decoding(facts, order, tokens), verdicts=verdicts)
 
     def _over(
         self,
@@ -156,8 +163,14 @@ class NativeBackend:
 
     def _room(self, order: LoadOrder, size: int, longest: int, choices: dict[str, str]) -> int:
         """Tokens of `size` bytes that may have state, for texts of at most `longest`."""
-        limit, held = memory_of(choose_device(order.device), order.memory, resident_bytes())
+        device, wanted = choose_device(order.device), order.slots * longest
+        limit, held = memory_of(device, order.memory, resident_bytes())
         tokens = cache_tokens(limit, held, size, order.slots, longest)
+        if tokens < wanted:
+            # What packing gives back is wanted for the state of texts.
+            self._packing.finish()
+            limit, held = memory_of(device, order.memory, resident_bytes())
+            tokens = cache_tokens(limit, held, size, order.slots, longest)
         choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"
         return tokens
 
@@ -181,10 +194,14 @@ class NativeBackend:
         self._stock = TransformersBackend()
         return self._stock.use(loaded, order)
 
-    def _quantized(self, loaded: Loaded, order: LoadOrder, choices: dict[str, str]) -> Installed:
+    def _quantized(
+        self, loaded: Loaded, order: LoadOrder, choices: dict[str, str], later: bool = False
+    ) -> Installed:
         """Replace linear layers as asked for, before anybody looks at them."""
         stored = stored_dtype(order.folder) or loaded.facts.dtype
-        done = install_linears(loaded.module, order.quantization, order.task, stored)
+        timings = order.verdicts.timings
+        asked, task = order.quantization, order.task
+        done = install_linears(loaded.module, asked, task, stored, later, timings)
         choices["quantization"] = f"{done.kind}: {done.reason}"
         return done
 
@@ -223,6 +240,10 @@ class NativeBackend:
         return any(isinstance(outcome, RequestError) for outcome in outcomes)
 
     # -------------------------------------------------------------- work
+    def go_on(self) -> bool:
+        """Pack one more layer, where loading left that for later."""
+        return self._packing.go_on()
+
     def encode(self, inputs: Sequence[EncodeInput]) -> list[Vector | RequestError]:
         """All in packed rows, or in padded groups."""
         assert self._encoder is not None, "encode on a model that generates"

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import torch
 
 from lepton_worker.backends.base import DecoderSequence
+from lepton_worker.backends.native.leading import leading
 from lepton_worker.backends.native.packed import PackedForward, Work
-from lepton_worker.backends.native.slots import layer_shapes
+from lepton_worker.backends.native.slots import LayerShape, layer_shapes
 from lepton_worker.backends.native.store import SlotStore, Store
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.backends.transformers.rotations import steady
@@ -31,21 +32,22 @@ class Trial:
     chunks: tuple[int, ...] = (23, 5, 9)
 
 
-Opened: TypeAlias = Callable[[Any, int, int], Store]
-"""A store for a module and so many texts of so many tokens."""
+Opened: TypeAlias = Callable[[Any, list[LayerShape], int, int], Store]
+"""A store for layers of a module and so many texts of so many tokens."""
 
 
-def slots(module: Any, texts: int, tokens: int) -> Store:
+def slots(module: Any, shapes: list[LayerShape], texts: int, tokens: int) -> Store:
     """Slots for a trial."""
-    return SlotStore.of_size(module, layer_shapes(module), texts, tokens)
+    return SlotStore.of_size(module, shapes, texts, tokens)
 
 
 def check(loaded: Loaded, opened: Opened = slots, trial: Trial = Trial()) -> str | None:
     """None when a store, slots by default, gives this model's logits, otherwise why it does not.
 
     The prompts of a trial run side by side, one of them in chunks, then some tokens one by one;
-    every logit is held against the module's own forward of the whole text. Slow for large models:
-    by default three forwards of some 70 tokens.
+    every logit is held against the module's own forward of the whole text. The first layers alone
+    compute, as many as hold each kind of layer: others of a kind differ by their weights, and the
+    head reads any states. By default that takes two forwards of some 70 tokens.
     """
     config = loaded.module.config
     if config.is_encoder_decoder:
@@ -53,13 +55,16 @@ def check(loaded: Loaded, opened: Opened = slots, trial: Trial = Trial()) -> str
     if loaded.facts.max_length > steady(loaded.module):
         return "its positions depend on the length of the longest text beside them"
     try:
-        return _compare(loaded, opened, trial)
+        # All layers have to keep keys and values, also those behind.
+        shapes = layer_shapes(loaded.module)
+        with leading(loaded.module) as count:
+            return _compare(loaded, shapes[:count], opened, trial)
     except Exception as error:
         log.debug("no packed steps for this model", exc_info=error)
         return f"{type(error).__name__}: {error}"
 
 
-def _compare(loaded: Loaded, opened: Opened, trial: Trial) -> str | None:
+def _compare(loaded: Loaded, shapes: list[LayerShape], opened: Opened, trial: Trial) -> str | None:
     module, dtype = loaded.module, loaded.module.dtype
     tokens = min(max(trial.lengths) + DECODED, loaded.facts.max_length)
     numbers = torch.Generator().manual_seed(0)
@@ -76,7 +81,7 @@ def _compare(loaded: Loaded, opened: Opened, trial: Trial) -> str | None:
             .float()
             for ids in texts
         ]
-    store = opened(module, len(texts), tokens)
+    store = opened(module, shapes, len(texts), tokens)
     forward = PackedForward(module, store)
     try:
         found = _in_steps(forward, store, texts, trial.chunks)

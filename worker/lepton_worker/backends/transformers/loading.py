@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from lepton_worker.backends.base import LoadOrder
+from lepton_worker.backends.compiler_later import compiler_later
 from lepton_worker.backends.transformers.chat_template import chat_template, special_tokens
 from lepton_worker.backends.transformers.generation import defaults
 from lepton_worker.backends.transformers.length import longest_input
@@ -151,14 +152,16 @@ def _module(order: LoadOrder, device: torch.device) -> Any:
     if order.task is Task.GENERATE and config.is_encoder_decoder:
         kind = AutoModelForSeq2SeqLM
     try:
-        module, report = kind.from_pretrained(
-            order.folder,
-            dtype=choose_dtype(order.dtype, device),
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        # Torch marks the functions that initialise weights for its compiler, too.
+        with compiler_later():
+            module, report = kind.from_pretrained(
+                order.folder,
+                dtype=choose_dtype(order.dtype, device),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
     except RuntimeError as error:
         if "size mismatch" in str(error) or "mismatched" in str(error):
             raise WeightsCorrupt(f"weights and config.json do not fit: {error}") from error

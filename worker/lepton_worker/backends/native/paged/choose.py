@@ -10,7 +10,7 @@ from lepton_worker.backends.native.decoder_parity import Trial
 from lepton_worker.backends.native.paged.decoder import Paging, pagings
 from lepton_worker.backends.native.paged.pages import PageTable
 from lepton_worker.backends.native.paged.store import PagedStore
-from lepton_worker.backends.native.slots import layer_shapes
+from lepton_worker.backends.native.slots import LayerShape
 from lepton_worker.backends.native.store import Store
 from lepton_worker.backends.transformers.loading import Loaded
 from lepton_worker.errors import InvalidSetting
@@ -60,11 +60,10 @@ def check(loaded: Loaded, paging: Paging) -> str | None:
     One of the texts goes over the edge of a page, by a piece of its prompt.
     """
 
-    def opened(module: Any, texts: int, tokens: int) -> Store:
+    def opened(module: Any, shapes: list[LayerShape], texts: int, tokens: int) -> Store:
         count = 1 + texts * -(-tokens // paging.page)
         table = PageTable(count, paging.page, texts, 1)
-        shapes, dtype = layer_shapes(module), module.dtype
-        return PagedStore(table, shapes, tokens, dtype, module.device, paging.kernel)
+        return PagedStore(table, shapes, tokens, module.dtype, module.device, paging.kernel)
 
     trial = Trial((23, 5, paging.page + 40), (23, 5, paging.page - 3))
     return decoder_parity.check(loaded, opened, trial)
