@@ -11,6 +11,7 @@ from lepton_worker.backends.linears.choose import Kind
 from lepton_worker.backends.linears.gate import outputs
 from lepton_worker.backends.linears.install import install_linears
 from lepton_worker.backends.linears.kernels import LinearKernel
+from lepton_worker.backends.linears.lora import Adapters
 from lepton_worker.backends.linears.replace import (
     MAKERS,
     held_bytes,
@@ -156,3 +157,18 @@ def test_a_layer_that_is_spared_shares_nothing(tiny: Make) -> None:
     assert kinds["k_proj"] is nn.Linear
     assert kinds["q_proj"] is not Share
     assert kinds["up_proj"] is kinds["gate_proj"] is Share
+
+
+def test_an_adapter_changes_one_of_the_layers_that_share(tiny: Make, save: Any) -> None:
+    folder, _ = save("llama")
+    shared, alone = tiny("llama"), tiny("llama")
+    replace_linears(shared, "int8", together=found_in(shared))
+    replace_linears(alone, "int8")
+    base = outputs(shared)
+    for module in (shared, alone):
+        adapters = Adapters(module)
+        adapters.load("one", folder, "")
+        adapters.begin_segments([("one", 1)])
+    for found, exact, without in zip(outputs(shared), outputs(alone), base, strict=True):
+        assert torch.equal(found, exact)
+        assert not torch.allclose(found, without, atol=1e-2)
