@@ -4,6 +4,7 @@ import json
 import random
 import re
 
+import llguidance
 import pytest
 import tokenizers
 import torch
@@ -11,7 +12,7 @@ import torch
 from lepton_testing.constrained import WIDTH, a_schema, asked, finish, number_of, random_rows, valid
 from lepton_worker.backends.sampling.constraints import Constraints
 from lepton_worker.backends.sampling.sampler import Choice, Sampler
-from lepton_worker.errors import TaskNotSupported
+from lepton_worker.errors import InvalidRequest, TaskNotSupported
 from lepton_worker.model import GenerationDefaults
 from lepton_worker.request import Constraint
 from lepton_worker.samples import vocabularies
@@ -160,3 +161,35 @@ def test_bytes_that_fall_back(end: int) -> None:
 def test_word_pieces_are_not_offered() -> None:
     with pytest.raises(TaskNotSupported, match="tokenizer"):
         Constraints(vocabularies.word_pieces().backend_tokenizer, WIDTH, [0])
+
+
+def test_a_vocabulary_of_bytes_is_read_when_it_is_needed(
+    tokenizer: tokenizers.Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constraint = Constraint("regex", ("a+",))
+    read: list[object] = []
+    made = llguidance.LLTokenizer
+
+    def counted(*arguments: object, **named: object) -> object:
+        read.append(arguments)
+        return made(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(llguidance, "LLTokenizer", counted)
+    constraints = Constraints(tokenizer, WIDTH, [])
+    assert read == []
+    constraints.prepare()
+    constraints.matcher(constraint)
+    constraints.matcher(constraint)
+    assert len(read) == 1
+
+
+def test_a_vocabulary_that_cannot_be_read_later_is_told_to_who_asks(
+    tokenizer: tokenizers.Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("no bytes")
+
+    monkeypatch.setattr(llguidance, "LLTokenizer", fails)
+    constraints = Constraints(tokenizer, WIDTH, [])
+    with pytest.raises(InvalidRequest, match="no bytes"):
+        constraints.matcher(Constraint("regex", ("a+",)))

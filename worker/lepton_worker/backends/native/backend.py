@@ -1,5 +1,6 @@
 """Our own engine over transformers' modules, with stock transformers where that does not fit."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +65,7 @@ class NativeBackend:
         self._decoder: TextDecoder | SideBySide | None = None
         self._adapters: Adapters | None = None
         self._packing = Packing(())
+        self._reads: Constraints | None = None
 
     def load(self, order: LoadOrder) -> Model:
         """Load a folder in `save_pretrained` format, and choose how it runs best here."""
@@ -210,7 +212,8 @@ class NativeBackend:
         if rust is None:
             return None
         try:
-            return Constraints(rust, facts.vocabulary, facts.defaults.ends)
+            self._reads = Constraints(rust, facts.vocabulary, facts.defaults.ends)
+            return self._reads
         except TaskNotSupported as error:
             choices["constraints"] = f"none: {error.message}"
             return None
@@ -241,8 +244,14 @@ class NativeBackend:
 
     # -------------------------------------------------------------- work
     def go_on(self) -> bool:
-        """Pack one more layer, where loading left that for later."""
-        return self._packing.go_on()
+        """Pack one more layer, and at last read the vocabulary for constraints."""
+        if self._packing.go_on():
+            return True
+        if self._reads is not None:
+            # Where it cannot be read, whoever asks for a constraint is told so.
+            with contextlib.suppress(TaskNotSupported):
+                self._reads.prepare()
+        return False
 
     def encode(self, inputs: Sequence[EncodeInput]) -> list[Vector | RequestError]:
         """All in packed rows, or in padded groups."""
