@@ -4,7 +4,6 @@ All state lives on the event loop; nothing here waits for a computation.
 """
 
 import asyncio
-import dataclasses
 import itertools
 import logging
 import time
@@ -95,10 +94,7 @@ class Engine:
         self.lost = loop.create_future()
         self._link.open(self.receive, self._gone)
         if source is not None:
-            found = await source
-            if self._model is not None:
-                found = dataclasses.replace(found, verdicts=self._model.verdicts)
-            self._link.send(found)
+            self._link.send((await source).after(self._model))
         model = await self._ready
         if self._model is None:
             self._admission = Admission(Bounds(self._max_waiting, model.cache_tokens, model.slots))

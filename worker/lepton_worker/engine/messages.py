@@ -1,6 +1,6 @@
 """What the front and the engine tell each other; plain values, so that they can cross a process."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -63,6 +63,10 @@ class Source:
     folder: Path
     assistant: Path | None = None
     verdicts: Verdicts = field(default_factory=Verdicts)
+
+    def after(self, model: Model | None) -> "Source":
+        """For an engine that comes after one which had loaded that model."""
+        return self if model is None else replace(self, verdicts=model.verdicts)
 
 
 ToEngine: TypeAlias = Submit | Cancel | Ask | Stop | Source
