@@ -39,6 +39,8 @@ TTFT_KEY, TPOT_KEY = "x-slo-ttft-ms", "x-slo-tpot-ms"
 """Objectives in milliseconds, by the names that llm-d's and GKE's gateways know."""
 PACED = frozenset({"Generate", "Chat", "ModelInfer"})
 """Calls whose texts come token by token; of the others nobody sees the first one."""
+LEAST_SECONDS = 0.001
+"""With less than that left a deadline has passed: no answer would reach its caller."""
 LOWEST, HIGHEST = -100, 100
 LONGEST_TENANT = 128
 
@@ -88,7 +90,7 @@ def seated(
     if record is not None:
         record.model = worker.settings.model_name
     remaining = context.time_remaining()
-    if remaining is not None and remaining <= 0:
+    if remaining is not None and remaining < LEAST_SECONDS:
         raise DeadlineExceeded("the deadline had passed before the request was taken in")
     sent = {key: value for key, value in context.invocation_metadata() or () if key[:2] == "x-"}
     adapter = _adapter(worker, meta, sent)
