@@ -66,7 +66,7 @@ def _let_everyone_read(folder: Path) -> None:
 
 
 def _sources(weights: Path) -> str:
-    makers = sorted((REPOSITORY / "worker" / "lepton_worker").rglob("samples*.py"))
+    makers = sorted((REPOSITORY / "worker" / "lepton_worker" / "samples").glob("*.py"))
     digest = hashlib.sha256(str(weights / "model.safetensors").encode())
     digest.update(str((weights / "model.safetensors").stat().st_size).encode())
     for maker in makers:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from lepton_demo import models, texts
+from lepton_demo import models, site, texts
 from lepton_demo.site import EXAMPLES
 from lepton_operator.api import names
 from lepton_operator.api.types import LeptonModel
+from lepton_worker.samples import sample_names
 
 FILES = sorted(EXAMPLES.rglob("*.yaml"))
 
@@ -69,3 +70,25 @@ def test_the_model_under_load_can_grow_to_three(folder: str) -> None:
     path = EXAMPLES / folder / f"{texts.ENCODER}.yaml"
     scaling = LeptonModel.model_validate(document(path)).spec.scaling
     assert (scaling.min_replicas, scaling.max_replicas) == (1, 3)
+
+
+def test_what_makes_the_demos_models_is_part_of_their_mark(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    maker = tmp_path / "worker" / "lepton_worker" / "samples" / "catalog.py"
+    maker.parent.mkdir(parents=True)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"1")
+    monkeypatch.setattr(models, "REPOSITORY", tmp_path)
+    marks = set()
+    for text in ("a = 1", "a = 2"):
+        maker.write_text(text)
+        marks.add(models._sources(tmp_path))
+    assert len(marks) == 2
+    assert list((site.REPOSITORY / "worker" / "lepton_worker" / "samples").glob("catalog.py"))
+
+
+@pytest.mark.parametrize("path", sorted((EXAMPLES / "local").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_local_example_serves_a_folder_that_the_demo_makes(path: Path) -> None:
+    folder = document(path)["spec"]["source"].removeprefix("pvc://models/")
+    assert folder in {models.ENCODER, *sample_names()}
