@@ -12,7 +12,6 @@ from lepton_cli.simulation.run import Result
 from lepton_cli.simulation.shapes import SECONDS, SHAPES, shape
 from lepton_cli.simulation.trace import Trace, TraceError
 from lepton_cli.simulation.world import World
-from lepton_operator.api.behavior import default_behavior
 from lepton_operator.api.types import LeptonModel
 from lepton_operator.scaling.behavior import behavior
 from lepton_operator.scaling.hpa import Hpa
@@ -89,9 +88,8 @@ def _requests(given: argparse.Namespace) -> Trace:
 def _entrant(path: Path, model: LeptonModel) -> Entrant:
     scaling = model.spec.scaling
     bounds = Bounds(scaling.min_replicas, scaling.max_replicas, scaling.target_queue_depth)
-    section = scaling.behavior or default_behavior(scaling.max_replicas)
     try:
-        autoscaler = Hpa(behavior(section))
+        autoscaler = Hpa(behavior(scaling.effective_behavior))
     except ValueError as error:
         raise ModelError(f"{path}: spec.scaling.{error}") from None
     return Entrant(str(path), Lepton(autoscaler, model.spec.engine.max_batch_size), bounds)

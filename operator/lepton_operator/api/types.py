@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from lepton_operator.api.behavior import default_behavior
 from lepton_operator.api.names import LIMIT_NAME
 from lepton_operator.api.rules import Rule, validated
 
@@ -201,6 +202,11 @@ class Scaling(Part):
     """`behavior` of the HorizontalPodAutoscaler (autoscaling/v2), instead of the default: up
     without delay to whatever the queue asks for; down by at most half of the workers a minute,
     once the cluster's stabilisation window (5 minutes unless configured) has passed."""
+
+    @property
+    def effective_behavior(self) -> dict[str, Any]:
+        """`behavior`, or what stands for it."""
+        return self.behavior or default_behavior(self.max_replicas)
 
 
 class Rollout(Part):

@@ -1,6 +1,5 @@
 """The HorizontalPodAutoscaler and the PodDisruptionBudget: how many workers there are."""
 
-from lepton_operator.api.behavior import default_behavior
 from lepton_operator.api.names import (
     METRIC_LABEL_MODEL,
     METRIC_QUEUE_DEPTH,
@@ -33,7 +32,7 @@ def autoscaler(model: LeptonModel) -> Object:
         "minReplicas": scaling.min_replicas,
         "maxReplicas": scaling.max_replicas,
         "metrics": [{"type": "External", "external": {"metric": metric, "target": target}}],
-        "behavior": scaling.behavior or default_behavior(scaling.max_replicas),
+        "behavior": scaling.effective_behavior,
     }
     return {**head(AUTOSCALERS, model, Children(name).autoscaler), "spec": spec}
 

@@ -7,13 +7,11 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 
 from lepton.v1 import common_pb2, control_pb2, generation_pb2, text_pb2
-from lepton_testing.hosted import Host, Served, metadata
+from lepton_testing.hosted import Host, Served, details, metadata
 from lepton_worker.serving.options import MESSAGE_BYTES
 
 pytestmark = pytest.mark.component
@@ -42,15 +40,7 @@ def failure(served: Served, request: Any, **options: Any) -> tuple[grpc.RpcError
     """The error of a call that has to fail, and its details by kind."""
     with pytest.raises(grpc.RpcError) as caught:
         answered(served, request, **options)
-    status = rpc_status.from_call(caught.value)
-    assert status is not None
-    assert status.code == caught.value.code().value[0]
-    found = {}
-    for packed in status.details:
-        kind = getattr(error_details_pb2, packed.TypeName().rsplit(".", 1)[1])
-        message = kind()
-        packed.Unpack(message)
-        found[kind.__name__] = message
+    found = details(caught.value)
     assert found["ErrorInfo"].domain == "lepton"
     return caught.value, found
 

@@ -4,11 +4,9 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from lepton.v1 import generation_pb2, text_pb2
-from lepton_testing.hosted import Host, Served, metadata
+from lepton_testing.hosted import Host, Served, details, metadata
 
 pytestmark = pytest.mark.component
 
@@ -29,14 +27,7 @@ def refused(
     sampling = Sampling(max_new_tokens=new_tokens)
     with pytest.raises(grpc.RpcError) as caught:
         list(served.generation.Generate(Generate(text="x" * 20, sampling=sampling), metadata=sent))
-    status = rpc_status.from_call(caught.value)
-    assert status is not None
-    found = {}
-    for packed in status.details:
-        message = getattr(error_details_pb2, packed.TypeName().rsplit(".", 1)[1])()
-        packed.Unpack(message)
-        found[packed.TypeName().rsplit(".", 1)[1]] = message
-    return caught.value, found
+    return caught.value, details(caught.value)
 
 
 @pytest.mark.parametrize("key", ["x-slo-ttft-ms", "x-slo-tpot-ms"])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from lepton.v1 import control_pb2_grpc, generation_pb2_grpc, text_pb2_grpc
@@ -129,6 +131,20 @@ class Host:
 def metadata(sent: Any) -> dict[str, str]:
     """Initial or trailing metadata of a call, without what is binary."""
     return {key: value for key, value in sent if isinstance(value, str)}
+
+
+def details(error: grpc.RpcError) -> dict[str, Any]:
+    """What a status says besides its code and words, by kind."""
+    status = rpc_status.from_call(error)
+    assert status is not None
+    assert status.code == error.code().value[0]
+    found = {}
+    for packed in status.details:
+        kind = getattr(error_details_pb2, packed.TypeName().rsplit(".", 1)[1])
+        message = kind()
+        packed.Unpack(message)
+        found[kind.__name__] = message
+    return found
 
 
 def a_channel(port: int) -> grpc.Channel:

@@ -123,12 +123,11 @@ class Admission:
             raise DeadlineExceeded("the deadline had passed before the request was taken in")
         expected = self._rates.expected_new(new_tokens) if self._rates else new_tokens
         work = Work(prefill_tokens, rows * expected)
-        if self._rates is not None:
-            if deadline is not None:
-                self._check_deadline(work, deadline - now, caller, rows)
-            if first_by is not None and new_tokens:
-                first = Work(prefill_tokens, rows)
-                self._check_first(self._wait(work, caller), first, first_by - now)
+        by = deadline, first_by if new_tokens else None
+        if self._rates is not None and by != (None, None):
+            wait, first = self._wait(work, caller), Work(prefill_tokens, rows)
+            _check("the answer", wait + self._alone(work, rows), "the deadline", by[0], now)
+            _check("the first token", wait + self._alone(first, rows), "the objective", by[1], now)
         return self._permit(work, caller)
 
     def _permit(self, work: Work, caller: Caller) -> Permit:
@@ -195,18 +194,6 @@ class Admission:
         seconds = self.estimate() / 2 if self._rates else UNKNOWN
         return min(LONGEST, max(SHORTEST, seconds))
 
-    def _check_deadline(self, work: Work, remaining: float, caller: Caller, rows: int) -> None:
-        """Raise DeadlineUnattainable if the answer would come too late by far."""
-        estimated = self._wait(work, caller) + self._alone(work, rows)
-        if estimated > TOLERANCE * remaining:
-            raise _unattainable("the answer", estimated, "the deadline", remaining)
-
-    def _check_first(self, wait: float, first: Work, remaining: float) -> None:
-        """The same for the first token."""
-        estimated = wait + self._alone(first, first.decode)
-        if estimated > TOLERANCE * remaining:
-            raise _unattainable("the first token", estimated, "the objective", remaining)
-
     def _wait(self, work: Work, caller: Caller) -> float:
         """Seconds until a request is begun, as fairness will have it.
 
@@ -264,10 +251,12 @@ class Admission:
         return rates.seconds_for(work.prefill, 0) + steps * rates.seconds_for(0, beside)
 
 
-def _unattainable(
-    what: str, estimated: float, bound: str, remaining: float
-) -> DeadlineUnattainable:
-    return DeadlineUnattainable(
+def _check(what: str, estimated: float, bound: str, by: float | None, now: float) -> None:
+    """Raise DeadlineUnattainable if it would come too late by far."""
+    if by is None or estimated <= TOLERANCE * (by - now):
+        return
+    remaining = by - now
+    raise DeadlineUnattainable(
         f"{what} would take about {estimated:.1f} s, and {bound} leaves {remaining:.1f} s",
         retry_after=min(LONGEST, max(SHORTEST, estimated - remaining)),
         metadata={

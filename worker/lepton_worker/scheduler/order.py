@@ -213,6 +213,8 @@ def latest_start(entry: TextEntry, costs: Costs) -> float:
     come within PATIENCE of it, and none waits for ever behind more urgent ones.
     """
     latest = entry.admitted_at + PATIENCE
+    if entry.urgent_at is None:
+        return latest
     reading = costs.seconds_for(entry.prompt, 0)
     if entry.deadline is not None:
         new_tokens = costs.expected_new(entry.most_new)

@@ -107,17 +107,15 @@ class Outlook:
         return Forecast(reading, rest, self._rates.seconds_for(0, text.rows))
 
     def hopeless(self, waiting: Iterable[TextEntry]) -> list[TextEntry]:
-        """Which of these would be late, as a whole or with their first token, even if they began
-        now and alone. A pace that cannot be kept alone is no reason: later is no better.
+        """Which of these, never begun, would be late, as a whole or with their first token, even if
+        they began now and alone. A pace that cannot be kept alone is no reason: later is no better.
         """
         return [text for text in waiting if self._is_hopeless(text)]
 
     def _is_hopeless(self, text: TextEntry) -> bool:
         rest = self._costs.least_rest(text.generated, text.least_new, text.most_new)
         ahead = self._alone(text, rest)
-        bounds = [(text.deadline, ahead.end)]
-        if text.first_at is None:
-            bounds.append((text.first_by, ahead.first))
+        bounds = (text.deadline, ahead.end), (text.first_by, ahead.first)
         return any(
             by is not None and seconds > TOLERANCE * (by - self._now) for by, seconds in bounds
         )

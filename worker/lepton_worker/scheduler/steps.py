@@ -112,17 +112,16 @@ class Steps:
         While there are texts, prompts make a step no longer than `seconds`, or LEAST_TIMES as long
         as it is without them.
         """
-        room = self._most(texts)
+        decode = sum(entry.rows for entry in texts if entry.rest == 1)
+        room = self._most(decode)
         if not texts or rates is None or not rates.prefill:
             return room
-        decode = sum(entry.rows for entry in texts if entry.rest == 1)
         without = rates.seconds_for(0, decode)
         left = max(seconds, LEAST_TIMES * without) - without
         return min(room, max(MIN_CHUNK, int(left / rates.prefill)))
 
-    def _most(self, texts: Sequence[TextEntry]) -> int:
-        """The same, however long it takes."""
-        decode = sum(entry.rows for entry in texts if entry.rest == 1)
+    def _most(self, decode: int) -> int:
+        """The same beside so many next tokens, however long it takes."""
         whole = self._limits.step_tokens
         if not decode:
             return whole

@@ -74,9 +74,7 @@ def faster(onednn: Mapping[int, float], fbgemm: Mapping[int, float]) -> Tried:
 
 def _timings() -> tuple[Mapping[int, float], Mapping[int, float]]:
     """Seconds by numbers of rows, of oneDNN and of fbgemm."""
-    layers, small = _layers(SHAPE), _layers((64, SHAPE[1]))
-    inputs = [torch.randn(rows, SHAPE[1]) for rows in ROWS]
-    least = least_seconds(layers, small, inputs, BUDGET)
+    least = least_seconds(_layers, SHAPE, ROWS, BUDGET)
     return least["onednn"], least["fbgemm"]
 
 

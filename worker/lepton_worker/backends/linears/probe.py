@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import nn
 
 from lepton_worker.backends.linears.choose import Kind, Timings
@@ -25,10 +24,7 @@ def time_kinds(
     Kinds have to be available. Where the last cache holds more than what is read between calls, the
     gain with one row is underestimated.
     """
-    with torch.inference_mode():
-        layers, small = _layers(SHAPE, kinds), _layers((64, SHAPE[1]), kinds)
-    inputs = [torch.randn(rows, SHAPE[1]) for rows in ROWS]
-    return least_seconds(layers, small, inputs, budget, clock)
+    return least_seconds(lambda shape: _layers(shape, kinds), SHAPE, ROWS, budget, clock)
 
 
 def _layers(shape: tuple[int, int], kinds: Sequence[Kind]) -> dict[str, nn.Module]:

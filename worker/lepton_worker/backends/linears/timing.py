@@ -10,22 +10,27 @@ from torch import nn
 EVICTED = 64 * 2**20
 """Bytes that are read between calls, so that the weights come from memory as they do in a model."""
 MOST_ROUNDS = 5
+FEW = 64
+"""Outputs of a layer that is called only for its code."""
 
 
 def least_seconds(
-    layers: Mapping[str, nn.Module],
-    small: Mapping[str, nn.Module],
-    inputs: Sequence[torch.Tensor],
+    make: Callable[[tuple[int, int]], Mapping[str, nn.Module]],
+    shape: tuple[int, int],
+    rows: Sequence[int],
     budget: float,
     clock: Callable[[], float] = time.thread_time,
 ) -> dict[str, dict[int, float]]:
-    """Seconds per call of each layer, by the number of rows of an input [rows, in].
+    """Seconds per call of each layer that `make` gives for a shape [out, in], by the number of rows
+    of its input [rows, in].
 
-    `small` are layers of the same names, kinds and number of inputs with few outputs. The least of
-    up to five rounds; one round is always taken, further ones begin only while less than two thirds
-    of `budget` seconds have gone by. One thread with a clock of its own is timed, so that others
-    who use the same cores do not show.
+    The least of up to five rounds; one round is always taken, further ones begin only while less
+    than two thirds of `budget` seconds have gone by. One thread with a clock of its own is timed,
+    so that others who use the same cores do not show.
     """
+    with torch.inference_mode():
+        layers, small = make(shape), make((FEW, shape[1]))
+    inputs = [torch.randn(count, shape[1]) for count in rows]
     start = clock()
     with torch.inference_mode(), _one_thread():
         evict = torch.ones(EVICTED // 4)

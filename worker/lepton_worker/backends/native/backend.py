@@ -165,14 +165,17 @@ class NativeBackend:
 
     def _room(self, order: LoadOrder, size: int, longest: int, choices: dict[str, str]) -> int:
         """Tokens of `size` bytes that may have state, for texts of at most `longest`."""
-        device, wanted = choose_device(order.device), order.slots * longest
-        limit, held = memory_of(device, order.memory, resident_bytes())
-        tokens = cache_tokens(limit, held, size, order.slots, longest)
-        if tokens < wanted:
+        device = choose_device(order.device)
+
+        def fitting() -> int:
+            limit, held = memory_of(device, order.memory, resident_bytes())
+            return cache_tokens(limit, held, size, order.slots, longest)
+
+        tokens = fitting()
+        if tokens < order.slots * longest:
             # What packing gives back is wanted for the state of texts.
             self._packing.finish()
-            limit, held = memory_of(device, order.memory, resident_bytes())
-            tokens = cache_tokens(limit, held, size, order.slots, longest)
+            tokens = fitting()
         choices["cache_tokens"] = f"{tokens}: {size} bytes each within the memory limit"
         return tokens
 

@@ -146,7 +146,7 @@ class Constraints:
 
     def prepare(self) -> None:
         """Read the vocabulary, unless that is done; raises TaskNotSupported."""
-        assert self._tokens is not None
+        _ = self._tokens  # by its side effect: with -O an assertion would not read it
 
     @functools.cached_property
     def _tokens(self) -> llguidance.LLTokenizer:
